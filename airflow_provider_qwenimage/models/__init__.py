@@ -1,0 +1,1 @@
+"""What the author means, what came back, and what lies in the bucket."""

@@ -1,0 +1,87 @@
+"""What an image link says about itself: when it dies, and which image it names."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_provider_qwenimage.redaction import without_query
+
+# Date and lifetime of version 4 signatures: Amazon S3, Alibaba OSS, Google Cloud Storage, Volcengine TOS.
+_V4_FAMILIES = ("x-amz", "x-oss", "x-goog", "x-tos")
+_V4_DATE = "%Y%m%dT%H%M%SZ"
+# Parameters that give the right to an image and do not choose which one.
+_SIGNING = re.compile(
+    r"expires|signature|ossaccesskeyid|awsaccesskeyid|googleaccessid|security-token|key-pair-id|policy"
+    r"|x-(amz|goog|tos)-.*|x-oss-(?!process).*|x-cos-security-token|q-.*|s[verptd]|ske|sk[tsv]|skoid|sktid|spr|sig"
+    r"|response-.*"
+)
+_COS_SIGN_TIME = re.compile(r"\d+;(\d+)")
+
+
+def identity(url: str) -> str | None:
+    """
+    Return ``url`` without its signature, ``None`` where what is left does not name one image.
+
+    ``view?filename=a.png`` and ``view?filename=b.png`` are two images: such a query cannot be dropped.
+    """
+    if url.startswith("s3://"):
+        return url
+    try:
+        parts = urlsplit(url)
+        names = [key.lower() for key, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    except ValueError:
+        return None
+    if parts.scheme.lower() not in ("http", "https") or not all(_SIGNING.fullmatch(name) for name in names):
+        return None
+    return without_query(url)
+
+
+def expires_at(url: str) -> datetime | None:
+    """
+    Return the moment the signature of ``url`` ends, ``None`` where the URL does not say.
+
+    :param url: any URL; ``data:`` and ``s3://`` have no end.
+    """
+    try:
+        query = {key.lower(): value for key, value in parse_qsl(urlsplit(url).query)}
+        return _from_v4(query) or _from_epoch(query.get("expires")) or _from_cos(query) or _from_azure(query)
+    except (ValueError, OverflowError, OSError):  # a number no calendar holds is no statement either
+        return None
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return the moment an ISO 8601 text names, ``None`` for any other text."""
+    try:
+        read = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return read.replace(tzinfo=UTC) if read and read.tzinfo is None else read
+
+
+def _from_v4(query: dict[str, str]) -> datetime | None:
+    for family in _V4_FAMILIES:
+        signed, lifetime = query.get(f"{family}-date"), query.get(f"{family}-expires")
+        if signed and lifetime:
+            begin = datetime.strptime(signed, _V4_DATE).replace(tzinfo=UTC)
+            return begin + timedelta(seconds=int(lifetime))
+    return None
+
+
+def _from_epoch(seconds: str | None) -> datetime | None:
+    """Read ``Expires=`` of OSS version 1, S3 version 2 and CloudFront: seconds since 1970."""
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds and seconds.isdecimal() else None
+
+
+def _from_cos(query: dict[str, str]) -> datetime | None:
+    """Read ``q-sign-time=begin;end`` of Tencent COS."""
+    match = _COS_SIGN_TIME.fullmatch(query.get("q-sign-time", ""))
+    return _from_epoch(match[1]) if match else None
+
+
+def _from_azure(query: dict[str, str]) -> datetime | None:
+    """Read ``se`` of an Azure shared access signature."""
+    if not (query.get("sig") and query.get("se")):
+        return None
+    return moment(query["se"])

@@ -1,0 +1,139 @@
+"""What lies in the bucket: one object for each image, and the manifest that says the set is complete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.results import Moment
+from airflow_provider_qwenimage.redaction import without_query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION: Final = 1
+
+
+class _Bytes(BaseModel):
+    """What is known of the stored bytes."""
+
+    uri: str
+    index: int
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+
+
+class ImageFields(BaseModel):
+    """
+    What is known of an image besides its bytes; an author's own keys are carried along.
+
+    :param url: where it came from; never with a query, which may hold the right to it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    url: str | None = None
+    gateway: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+    revised_prompt: str | None = None
+    seed: int | None = None
+    size: str | None = None
+    request_id: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _keep_no_signature(cls, value: str | None) -> str | None:
+        if value is None or value[:5].lower() == "data:":
+            return None
+        return value if value.startswith("s3://") else without_query(value)
+
+
+class StoredImage(ImageFields, _Bytes):
+    """One image in the bucket; also an element of the XCom key ``stored``."""
+
+    def xcom(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return self.model_dump(mode="json")
+
+
+class Failure(BaseModel):
+    """An image of the set that is not in the bucket."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    reason: str
+
+
+class Origin(BaseModel):
+    """The task instance that stores a set; ``map_index`` is -1 for a task that is not mapped."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int = -1
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> Self:
+        """Read it from a task's context."""
+        instance = context["ti"]
+        index = getattr(instance, "map_index", None)
+        return cls(
+            dag_id=instance.dag_id,
+            run_id=instance.run_id,
+            task_id=instance.task_id,
+            map_index=-1 if index is None else index,
+        )
+
+
+class Manifest(BaseModel):
+    """The set under one prefix, as ``manifest.json`` tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = VERSION
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int = -1
+    created_at: Moment = Field(default_factory=lambda: datetime.now(UTC))
+    images: tuple[StoredImage, ...]
+    failures: tuple[Failure, ...] = ()
+
+    def dump(self) -> bytes:
+        """Spell the manifest as the JSON that is stored."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+    @classmethod
+    def load(cls, text: bytes | str, *, where: str = "manifest") -> Self:
+        """
+        Read a stored manifest.
+
+        :param where: its URI, for the error.
+        :raises InvalidRequest: for another version, or for JSON that is no manifest.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+        if field == "version":
+            rule = f"is of a version other than {VERSION}"
+            raise InvalidRequest(
+                where, rule, advice="Update airflow-provider-qwenimage to read it."
+            ) from None
+        raise InvalidRequest(
+            where, f"is not a manifest of this provider ({field or 'not JSON'}: {first['msg']})"
+        )

@@ -1,0 +1,251 @@
+"""What the author means: one frozen model per operation, checked as far as no vendor fact is needed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.redaction import redact
+
+Operation = Literal["generate", "edit", "sequence"]
+
+_PAIR = re.compile(r"(\d{1,5})\s*[*xX×]\s*(\d{1,5})")
+_RATIO = re.compile(r"(\d{1,4}(?:\.\d+)?)\s*:\s*(\d{1,4}(?:\.\d+)?)")
+_TIER = re.compile(r"([1-9])\s*[kK]")
+SIZE_FORMS = '"1328*1328", "1328x1328", [1328, 1328], "16:9" or "2K"'
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """
+    The size of an image as its author wrote it: pixels, a ratio or a tier; exactly one of the three is set.
+
+    :param pixels: width and height in pixels.
+    :param ratio: width to height, such as ``(16, 9)``; the catalogue turns it into the model's own pixels.
+    :param tier: ``1K``, ``2K`` or ``4K``; sent as it is.
+    """
+
+    pixels: tuple[int, int] | None = None
+    ratio: tuple[float, float] | None = None
+    tier: str | None = None
+
+    @classmethod
+    def parse(cls, value: object) -> Size | None:
+        """Read every spelling an author may use; ``None`` and blank mean unset; raise ``ValueError`` otherwise."""
+        if value is None or isinstance(value, Size):
+            return value
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            value = "*".join(str(side) for side in value)
+        if not isinstance(value, str):
+            raise ValueError(f"must look like {SIZE_FORMS}, got {value!r}")
+        text = value.strip().strip("[]()").replace(",", "*")
+        if not text:
+            return None
+        if match := _PAIR.fullmatch(re.sub(r"\s+", "", text)):
+            width, height = int(match[1]), int(match[2])
+            if width and height:
+                return cls(pixels=(width, height))
+        elif match := _RATIO.fullmatch(text):
+            across, down = float(match[1]), float(match[2])
+            if across and down:
+                return cls(ratio=(across, down))
+        elif match := _TIER.fullmatch(text):
+            return cls(tier=f"{match[1]}K")
+        raise ValueError(f"must look like {SIZE_FORMS}, got {value!r}")
+
+    def text(self, separator: str = "*") -> str:
+        """Spell the size for the wire; a ratio must have been resolved to pixels before."""
+        if self.pixels:
+            return f"{self.pixels[0]}{separator}{self.pixels[1]}"
+        if self.tier:
+            return self.tier
+        across, down = self.ratio or (0, 0)
+        return f"{across:g}:{down:g}"
+
+
+def _blank_is_none(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+
+def _whole_number(value: object) -> object:
+    """Take ``2`` and ``"2"``; refuse ``True``, ``10.5`` and ``"two"`` in words an author understands."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError(f"must be a whole number, got {value!r}")
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"must be a whole number, got {value!r}") from None
+
+
+def _several(value: object) -> object:
+    """Take one image for a list of one, the list that a template rendered to text, the lists of mapped tasks."""
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return _several(_literal(value)) if value.lstrip().startswith("[") else (value.strip(),)
+    return tuple(_leaves(value)) if _is_list(value) else value
+
+
+def _leaves(items: Iterable[object]) -> Iterator[object]:
+    for item in items:
+        if _is_list(item):
+            yield from _leaves(item)
+        else:
+            yield item
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def _literal(value: object) -> object:
+    """Read what a template rendered to text: JSON, or Python's own spelling of an XCom."""
+    if not isinstance(value, str):
+        return value
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(value)
+        except (ValueError, SyntaxError):
+            continue
+    raise ValueError(f"must be a list or an object, got {value[:80]!r}")
+
+
+def _prompt(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+WholeNumber = BeforeValidator(_whole_number)
+BlankIsNone = BeforeValidator(_blank_is_none)
+
+Prompt = Annotated[str, AfterValidator(_prompt)]
+Images = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several)]
+Box = Annotated[tuple[int, ...], Field(min_length=4, max_length=4)]
+Boxes = Annotated[tuple[tuple[Box, ...], ...] | None, BeforeValidator(_literal), BlankIsNone]
+Count = Annotated[int, WholeNumber, Field(ge=1)]
+# 0..2147483647 on every model (A-t2i, A-w26, A-w27, 2026-02)
+Seed = Annotated[Annotated[int, Field(ge=0, le=2147483647)] | None, WholeNumber, BlankIsNone]
+
+
+class ImageRequest(BaseModel):
+    """
+    What every operation shares.
+
+    :param prompt: what the image shows; not empty.
+    :param model: the model's name, ``provider/name`` included; ``None`` only until the connection's default is known.
+    :param size: see ``Size``.
+    :param n: number of images, always sent: upstream defaults are 4 and 12, and billed.
+    :param negative_prompt: what the image must not show; ``""`` is sent as it is, ``None`` is not sent.
+    :param seed: 0..2147483647.
+    :param parameters: vendor parameters, passed through untouched after the named ones.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+    operation: ClassVar[Operation]
+
+    prompt: Prompt
+    model: Annotated[str | None, BlankIsNone] = None
+    size: Annotated[Size | None, BeforeValidator(Size.parse)] = None
+    n: Count = 1
+    negative_prompt: str | None = None
+    seed: Seed = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _no_parameters_is_empty(cls, value: object) -> object:
+        return {} if value is None or value == "" else _literal(value)
+
+    @model_validator(mode="after")
+    def _say_each_thing_once(self) -> ImageRequest:
+        named = {"n": self.n, "size": self.size, "seed": self.seed, "negative_prompt": self.negative_prompt}
+        for name, value in named.items():
+            if name in self.parameters and value is not None:
+                raise ValueError(f"parameters.{name}: say it once, as the argument {name}")
+        return self
+
+
+class GenerateRequest(ImageRequest):
+    """Images from a prompt."""
+
+    operation: ClassVar[Operation] = "generate"
+
+
+class EditRequest(ImageRequest):
+    """
+    Images from a prompt and 1 or more input images.
+
+    :param images: http(s) or ``data:`` URLs; their order is the one the prompt counts ("image 2").
+    :param boxes: per image a list of ``[x1, y1, x2, y2]`` in pixels of that image; sent as ``bbox_list``.
+    """
+
+    operation: ClassVar[Operation] = "edit"
+
+    images: Annotated[Images, Field(min_length=1)]
+    boxes: Boxes = None
+
+
+class SequenceRequest(ImageRequest):
+    """
+    An ordered series with a consistent subject, from one call.
+
+    :param n: how many images the series may have, 4 by default.
+    :param images: input images the series starts from, none by default.
+    """
+
+    operation: ClassVar[Operation] = "sequence"
+
+    n: Count = 4
+    images: Images = ()
+
+
+Request = GenerateRequest | EditRequest | SequenceRequest
+KINDS: dict[str, type[Request]] = {
+    "generate": GenerateRequest,
+    "edit": EditRequest,
+    "sequence": SequenceRequest,
+}
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def build(kind: type[_Model], **fields: Any) -> _Model:
+    """
+    Build a model from what an author typed.
+
+    :raises InvalidRequest: naming the first field that breaks a rule, and the rule.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "request"
+        rule = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            rule = f"is not known; known are {', '.join(kind.model_fields)}"
+        elif first["type"] != "value_error":
+            rule = f"{rule[:1].lower()}{rule[1:]}, got {redact(repr(first['input']), limit=80)}"
+        if field == "request" and ": " in rule:
+            field, _, rule = rule.partition(": ")
+        raise InvalidRequest(field, rule) from None

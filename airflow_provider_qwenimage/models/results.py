@@ -1,0 +1,130 @@
+"""What came back: images, what failed, and what it cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from airflow_provider_qwenimage.models.requests import ImageRequest, Operation
+
+
+def _zulu(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, PlainSerializer(_zulu, return_type=str, when_used="json")]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class GeneratedImage(_Result):
+    """
+    One image as the gateway delivered it.
+
+    :param url: where it lies until ``expires_at``; ``None`` when the reply carried the bytes inline.
+    :param data: the inline bytes; never part of a dump.
+    :param index: position in the reply, failed items counted.
+    :param size: ``"1328*1328"`` or a tier, as far as it is known before the bytes are read.
+    """
+
+    url: str | None
+    index: int
+    gateway: str
+    model: str | None
+    prompt: str
+    revised_prompt: str | None = None
+    seed: int | None = None
+    size: str | None = None
+    request_id: str | None = None
+    created_at: Moment
+    expires_at: Moment | None = None
+    data: bytes | None = Field(default=None, exclude=True, repr=False)
+
+
+class ImageFailure(_Result):
+    """One of n images that did not come, with the gateway's reason."""
+
+    index: int
+    reason: str
+    code: str | None = None
+
+
+class Usage(_Result):
+    """
+    What the call used; ``None`` where the gateway does not say.
+
+    :param cost: estimate from the connection's ``price_per_image``, in ``currency``.
+    """
+
+    image_count: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+
+
+class Generation(_Result):
+    """Everything one call brought back."""
+
+    images: tuple[GeneratedImage, ...]
+    texts: tuple[str, ...] = ()
+    failures: tuple[ImageFailure, ...] = ()
+    usage: Usage = Usage()
+    request_id: str | None = None
+    job_id: str | None = None
+    gateway: str
+    model: str | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of the images, in order; inline images have none."""
+        return [image.url for image in self.images if image.url is not None]
+
+    def xcom(self) -> dict[str, Any]:
+        """Return the keys an operator pushes beside ``return_value``: plain JSON, no image bytes."""
+        dump = self.model_dump(mode="json")
+        dump.pop("gateway")
+        return dump
+
+
+class Asked(_Result):
+    """What was asked for, as far as an image object repeats it."""
+
+    operation: Operation
+    model: str | None
+    prompt: str
+    n: int = 1
+    seed: int | None = None
+    size: str | None = None
+
+    @classmethod
+    def of(cls, request: ImageRequest) -> Asked:
+        """Keep of a request what its images will be described with."""
+        return cls(
+            operation=request.operation,
+            model=request.model,
+            prompt=request.prompt,
+            n=request.n,
+            seed=request.seed,
+            size=request.size.text() if request.size else None,
+        )
+
+
+class Job(_Result):
+    """
+    Work a gateway accepted and has not finished: all that is needed to wait for it on another machine.
+
+    :param id: the gateway's id of it.
+    :param submitted_at: when it was accepted; deadlines count from here.
+    """
+
+    id: str
+    gateway: str
+    asked: Asked
+    request_id: str | None = None
+    submitted_at: Moment

@@ -1,0 +1,122 @@
+"""Where the images of a set are: URLs, image objects, lists of lists, or bytes that came inside a reply."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import ValidationError
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.manifest import ImageFields
+from airflow_provider_qwenimage.models.results import GeneratedImage
+
+Kind = Literal["http", "s3", "data", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """
+    One image to store.
+
+    :param location: http(s), ``s3://`` or ``data:`` URL; empty for inline bytes.
+    :param data: inline bytes.
+    :param fields: what is known of the image.
+    """
+
+    location: str = field(default="", repr=False)
+    data: bytes | None = field(default=None, repr=False)
+    fields: ImageFields = field(default_factory=ImageFields)
+
+    @property
+    def kind(self) -> Kind:
+        """How its bytes are had."""
+        if self.data is not None:
+            return "bytes"
+        return _KINDS[self.location.partition(":")[0].lower()]
+
+    # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
+    MEASURED: ClassVar[frozenset[str]] = frozenset(
+        {"uri", "index", "content_type", "bytes", "sha256", "width", "height", "data", "b64_json"}
+    )
+
+
+_KINDS: dict[str, Kind] = {"http": "http", "https": "http", "s3": "s3", "data": "data"}
+
+
+def read_sources(images: Any) -> tuple[ImageSource, ...]:
+    """
+    Flatten what an author or an upstream task gives as ``images``, in order.
+
+    :param images: URL, image object, ``GeneratedImage``, any nesting of lists of them (mapped outputs
+        included), or a template's text of one.
+    :raises InvalidRequest: naming the element that holds no image, or ``images`` when there is none.
+    """
+    sources = tuple(_walk(_parsed(images), "images"))
+    if not sources:
+        raise InvalidRequest(
+            "images", "holds no image", advice="Check the task that should have delivered them."
+        )
+    return sources
+
+
+def _parsed(images: Any) -> Any:
+    """Read a rendered template: JSON, or the Python literal that Jinja makes of a list."""
+    if not isinstance(images, str):
+        return images
+    text = images.strip()
+    if text[:1] not in ("[", "{", "("):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise InvalidRequest("images", "is text that is neither a URL nor a list") from None
+
+
+def _walk(value: Any, path: str) -> Iterator[ImageSource]:
+    if isinstance(value, (str, Mapping, GeneratedImage)):
+        yield _source(value, path)
+    elif isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray, set, frozenset)):
+        for position, item in enumerate(value):
+            yield from _walk(item, f"{path}[{position}]")
+    else:
+        raise InvalidRequest(
+            path, f"must be a URL, an image object or a list of them, got {type(value).__name__}"
+        )
+
+
+def _source(value: str | Mapping[str, Any] | GeneratedImage, path: str) -> ImageSource:
+    if isinstance(value, GeneratedImage):
+        facts = value.model_dump(mode="json")
+        if value.data is not None:
+            return ImageSource(data=value.data, fields=_fields(facts, path))
+        value = facts
+    if isinstance(value, str):
+        value = {"url": value}
+    uri, url = value.get("uri"), value.get("url")
+    location = uri if isinstance(uri, str) and uri.startswith("s3://") else url
+    if not isinstance(location, str) or not location.strip():
+        raise InvalidRequest(
+            path, "holds no url", advice="Images that came inside a reply are stored with persist_to."
+        )
+    location = location.strip()
+    if location.partition(":")[0].lower() not in _KINDS:
+        raise InvalidRequest(path, "must be an http, https, s3 or data URL")
+    return ImageSource(location=location, fields=_fields({"url": location, **value}, path))
+
+
+def _fields(facts: Mapping[str, Any], path: str) -> ImageFields:
+    kept = {name: fact for name, fact in facts.items() if name not in ImageSource.MEASURED}
+    try:
+        return ImageFields(**kept)
+    except (ValidationError, TypeError, ValueError) as error:
+        detail = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
+        name = ".".join(str(part) for part in detail["loc"]) if detail else "url"
+        raise InvalidRequest(f"{path}.{name}", str(detail["msg"]) if detail else "cannot be read") from None

@@ -1,0 +1,138 @@
+"""
+Checks before money: what the vendor would refuse is refused here, what it changes without a word is said.
+
+``check`` is pure. It reads the model's row, lets each limit look at the request, and returns the request as
+it is to be sent: a ratio has become pixels, and what the model has not is left out with a warning.
+
+Whether a finding refuses or warns depends on three things: what the vendor does about it
+(``Finding.refused``), whether the row's limits are established (``enforced``), and whether the gateway is the
+vendor's at all: an engine of one's own has other limits, there a row can only warn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qwenimage.catalog.findings import Finding
+from airflow_provider_qwenimage.catalog.limits import Case, ImageFacts, image_findings, request_findings
+from airflow_provider_qwenimage.catalog.models import Model, model, models
+from airflow_provider_qwenimage.catalog.sizes import resolve_size
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_qwenimage.catalog import Gateway
+    from airflow_provider_qwenimage.models.requests import Operation, Request
+
+__all__ = ["Checked", "ImageFacts", "check", "check_image"]
+
+_GIVE_PIXELS = 'Give pixels, such as "1328*1328".'
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """
+    A request that may be sent.
+
+    :param request: as it is to be sent; a ratio is resolved to pixels.
+    :param model: the row it was checked against, ``None`` where the catalogue has none.
+    :param warnings: one sentence each.
+    """
+
+    request: Request
+    model: Model | None
+    warnings: tuple[str, ...] = ()
+
+
+def check(request: Request, *, gateway: Gateway) -> Checked:
+    """
+    Check a request against the catalogue; nothing is sent.
+
+    :param gateway: where it will go; a gateway without an address of its own is an engine, where rows warn.
+    :raises InvalidRequest: what the vendor would refuse: the field, the rule, the model and its source.
+    """
+    if request.model is None:
+        raise InvalidRequest("model", "is not set", advice="Name one, or set a default on the connection.")
+    row = model(request.model)
+    if row is None:
+        unknown = f"model: {request.model!r} is not in the catalogue, the request is sent unchecked"
+        return Checked(_with_pixels(request), None, (unknown,))
+    strict = row.enforced and not _is_engine(gateway)
+    operation = _operation(request, row)
+    mode = row.mode(operation)
+    if mode is None:
+        warnings = _settle([_unsupported(operation)], row, strict=strict)
+        return Checked(_with_pixels(request), row, warnings)
+    case = Case(request, row, operation, mode)
+    warnings = _settle(request_findings(case), row, strict=strict)
+    return Checked(_as_sent(case, strict=strict), row, warnings)
+
+
+def check_image(
+    facts: ImageFacts, row: Model | None, *, gateway: Gateway | None = None, index: int | None = None
+) -> None:
+    """
+    Check an input image against the model's limits.
+
+    :param row: ``None`` where the catalogue has no such model: nothing is checked.
+    :param gateway: where it will go; an engine has limits of its own, and nothing is checked.
+    :param index: its place among the images, for the message.
+    :raises InvalidRequest: the format, a side, the bytes or the ratio is outside what the model takes.
+    """
+    if row is None or row.input is None or not row.enforced or (gateway is not None and _is_engine(gateway)):
+        return
+    field = "images" if index is None else f"images.{index}"
+    _settle(image_findings(facts, row.input, field=field), row, strict=True)
+
+
+def _is_engine(gateway: Gateway) -> bool:
+    """Whether only a connection's host says where it is: a self-hosted engine, with limits of its own."""
+    return gateway.base_url is None
+
+
+def _operation(request: Request, row: Model) -> Operation:
+    """Return what the request amounts to: a series may be switched on through ``parameters`` too."""
+    switch = row.sequence.switch if row.sequence else None
+    return "sequence" if switch and request.parameters.get(switch) is True else request.operation
+
+
+def _unsupported(operation: Operation) -> Finding:
+    able = ", ".join(row.name for row in models().values() if row.mode(operation))
+    return Finding("model", f"{operation} is not supported", advice=f"Models that {operation}: {able}.")
+
+
+def _settle(findings: Iterable[Finding], row: Model, *, strict: bool) -> tuple[str, ...]:
+    """Raise the first finding that refuses; return the others as warnings, each once."""
+    warnings: dict[str, None] = {}
+    for finding in findings:
+        rule = f"{finding.rule} for {row.name} ({row.cited})"
+        if strict and finding.refused:
+            raise InvalidRequest(finding.field, rule, advice=finding.advice)
+        warnings[f"{finding.field}: {rule}"] = None
+    return tuple(warnings)
+
+
+def _as_sent(case: Case, *, strict: bool) -> Request:
+    """Resolve the size, and leave out what the model has not; an engine gets all that was asked."""
+    request, rule = case.request, case.mode.size
+    changes: dict[str, Any] = {}
+    if request.size is not None:
+        changes["size"] = resolve_size(rule, request.size)
+    if strict and rule.rule == "input":
+        changes["size"] = None
+    elif request.size is not None and changes["size"] is None:
+        return _with_pixels(request)
+    if strict and not case.row.negative_prompt:
+        changes["negative_prompt"] = None
+    return request.model_copy(update=changes)
+
+
+def _with_pixels(request: Request) -> Request:
+    """Return the request where its size needs no row; no gateway takes a ratio."""
+    if request.size is not None and request.size.ratio:
+        raise InvalidRequest(
+            "size", f"{request.size.text()} has no pixels known for {request.model}", advice=_GIVE_PIXELS
+        )
+    return request

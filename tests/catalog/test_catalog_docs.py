@@ -1,0 +1,42 @@
+"""The pages rendered from the catalogue are the ones in the repository."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_qwenimage.catalog import gateways
+from airflow_provider_qwenimage.catalog.models import models
+from airflow_provider_qwenimage.catalog.render import write
+
+DOCS = Path(__file__).parents[2] / "docs"
+REMEDY = "run python -m airflow_provider_qwenimage.catalog.render"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    return {path.name: path.read_text(encoding="utf-8") for path in write(tmp_path_factory.mktemp("docs"))}
+
+
+@pytest.mark.parametrize("name", ["models.md", "gateways.md"])
+def test_a_rendered_page_is_up_to_date(pages, name):
+    assert (DOCS / name).read_text(encoding="utf-8") == pages[name], REMEDY
+
+
+def test_every_model_and_every_gateway_is_on_its_page(pages):
+    names = [name for row in models().values() for name in (row.name, *row.names)]
+    assert [name for name in names if f"`{name}`" not in pages["models.md"]] == []
+    assert [name for name in gateways() if f"`{name}`" not in pages["gateways.md"]] == []
+
+
+@pytest.mark.parametrize("name", ["models.md", "gateways.md"])
+def test_every_table_line_has_the_cells_of_its_head(pages, name):
+    for table in re.findall(r"(?:^\|.*\n)+", pages[name], flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_no_star_of_a_size_begins_an_emphasis(pages):
+    outside_code = re.sub(r"`[^`]*`", "", pages["models.md"] + pages["gateways.md"])
+    assert re.findall(r"\d\*\d", outside_code) == []

@@ -1,0 +1,65 @@
+"""Spells a request the way OpenAI does: everything on one level, edits as multipart where the engine wants it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.wire.encode_native import boxes, series
+from airflow_provider_qwenimage.wire.protocol import Call, Part
+
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.catalog import Gateway
+    from airflow_provider_qwenimage.catalog.models import Model
+    from airflow_provider_qwenimage.models.requests import Request
+
+
+def encode(request: Request, *, gateway: Gateway, model: Model | None, inline: bool) -> Call:
+    """
+    Encode for the images route.
+
+    :param inline: ask for base64: the images are stored by the same task, and the engine may know no URLs.
+    """
+    fields = _fields(request, gateway=gateway, model=model)
+    if inline and gateway.inline_images:
+        fields.setdefault("response_format", "b64_json")
+    images = list(getattr(request, "images", ()))
+    if images and gateway.edits:
+        parts = tuple(_part(image, index) for index, image in enumerate(images))
+        form = {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()
+        }
+        return Call("POST", gateway.edits, form=form, parts=parts, billable=True)
+    if images:  # one as a string, several as a list (contract R5)
+        fields["image"] = images[0] if len(images) == 1 else images
+    return Call("POST", gateway.generations, json=fields, billable=True)
+
+
+def _fields(request: Request, *, gateway: Gateway, model: Model | None) -> dict[str, Any]:
+    named: dict[str, Any] = {
+        "model": request.model,
+        "prompt": request.prompt,
+        "size": request.size.text(gateway.size_separator) if request.size else None,
+        **series(request, model=model),
+        "negative_prompt": request.negative_prompt,
+        "seed": request.seed,
+        "bbox_list": boxes(request),
+    }
+    return {name: value for name, value in named.items() if value is not None} | request.parameters
+
+
+def _part(image: str, index: int) -> Part:
+    """Unpack a ``data:`` URL into a file of the form; the order of the parts is the order of the images."""
+    head, separator, payload = image.partition(";base64,")
+    if not separator or not head.startswith("data:"):
+        raise InvalidRequest(f"images.{index}", "this gateway takes files: pass s3://, data: or a local path")
+    media_type = head.removeprefix("data:")
+    filename = f"image-{index}.{media_type.partition('/')[2].partition('+')[0]}"
+    try:
+        content = base64.b64decode(payload, validate=True)
+    except binascii.Error:
+        raise InvalidRequest(f"images.{index}", "is a data URL whose base64 cannot be read") from None
+    return Part("image", filename, content, media_type)

@@ -1,0 +1,175 @@
+"""
+What happens around one call: a flow yields what it needs done and gets back what came of it.
+
+A flow is a generator. It yields a ``Call`` and receives the ``Reply``; it yields a ``Pause`` and receives
+``None``; it returns its value. ``transport.run`` and ``transport.arun`` do the rest, so retry, Retry-After
+and billing caution are written once for both::
+
+    def ping() -> Flow[int]:
+        for _ in range(3):
+            try:
+                reply = yield Call("GET", "/v1/models")
+            except GatewayUnreachable:
+                yield Pause(1.0)
+            else:
+                return reply.status
+        return 0
+
+    status = run(client, ping())          # or: await arun(client, ping())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
+from airflow_provider_qwenimage.models.links import expires_at
+from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, ImageFailure
+from airflow_provider_qwenimage.wire.documents import Document, documents
+from airflow_provider_qwenimage.wire.harvest import Harvest, harvest
+from airflow_provider_qwenimage.wire.items import Found
+from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
+from airflow_provider_qwenimage.wire.refusals import classify
+
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.catalog import Gateway
+    from airflow_provider_qwenimage.models.requests import Request
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """
+    How long one call tries again by itself, and only where nothing was billed.
+
+    :param attempts: calls at most.
+    :param longest_pause: seconds; a longer ``Retry-After`` is capped to it.
+    :param wall_time: seconds from the first call; no pause goes beyond it.
+    """
+
+    attempts: int = 4
+    longest_pause: float = 60.0
+    wall_time: float = 180.0
+
+    def pause_after(
+        self, problem: QwenImageError, *, attempt: int, elapsed: float, jitter: float
+    ) -> float | None:
+        """Return the seconds to wait before the next attempt, ``None`` to give up; ``jitter`` is in 0..1."""
+        throttled = isinstance(problem, TemporaryRefusal) and problem.resend
+        if attempt >= self.attempts or not (throttled or isinstance(problem, GatewayUnreachable)):
+            return None
+        asked = problem.retry_after if isinstance(problem, TemporaryRefusal) else None
+        # Limits may be 2 a minute (A-rate): at least a second, doubling, spread so that tasks do not march in step.
+        pause = 2.0 ** (attempt - 1) * (1.0 + jitter) if asked is None else max(asked, 1.0) + jitter
+        pause = min(pause, self.longest_pause)
+        return pause if elapsed + pause <= self.wall_time else None
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What a flow needs from outside: patience, the clock (epoch seconds) and a source of jitter (0..1)."""
+
+    clock: Clock
+    jitter: Callable[[], float]
+    patience: Patience = Patience()
+
+
+def deliver(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple[Document, ...]]]:
+    """
+    Send a call until it is accepted or refused for good.
+
+    Only what was surely not billed is sent again: no connection, throttling, explicit overload.
+    """
+    started = conduct.clock()
+    for attempt in count(1):
+        try:
+            reply = yield call
+            assert reply is not None
+            found = documents(reply)
+            problem = classify(reply, found, now=conduct.clock())
+            if problem is None:
+                return reply, found
+        except GatewayUnreachable as unreachable:
+            problem = unreachable
+        elapsed = conduct.clock() - started
+        pause = conduct.patience.pause_after(
+            problem, attempt=attempt, elapsed=elapsed, jitter=conduct.jitter()
+        )
+        if pause is None:
+            raise problem
+        yield Pause(pause)
+    raise AssertionError  # pragma: no cover - count() does not end
+
+
+def generate(
+    request: Request, call: Call, *, gateway: Gateway, base_url: str, conduct: Conduct
+) -> Flow[Generation]:
+    """Send one billable call and read what it brings."""
+    reply, found = yield from deliver(call, conduct)
+    reaped = harvest(reply, found, base_url=base_url)
+    return assemble(reaped, Asked.of(request), gateway=gateway, now=conduct.clock())
+
+
+def assemble(
+    reaped: Harvest, asked: Asked, *, gateway: Gateway, now: float, job_id: str | None = None
+) -> Generation:
+    """Join what came back with what was asked: image objects, failures, usage."""
+    created = datetime.fromtimestamp(now, UTC)
+    images = tuple(
+        GeneratedImage(
+            url=slot.url,
+            data=slot.data,
+            index=index,
+            gateway=gateway.name,
+            model=asked.model,
+            prompt=asked.prompt,
+            revised_prompt=slot.revised_prompt,
+            seed=asked.seed if slot.seed is None else slot.seed,
+            size=reaped.size or asked.size,
+            request_id=reaped.request_id,
+            created_at=created,
+            expires_at=_expiry(slot.url, created, gateway),
+        )
+        for index, slot in enumerate(reaped.slots)
+        if isinstance(slot, Found)
+    )
+    return Generation(
+        images=images,
+        texts=reaped.texts,
+        failures=_failures(reaped, asked),
+        usage=reaped.usage,
+        request_id=reaped.request_id,
+        job_id=job_id,
+        gateway=gateway.name,
+        model=asked.model,
+    )
+
+
+def _expiry(url: str | None, created: datetime, gateway: Gateway) -> datetime | None:
+    if url is None:
+        return None
+    return expires_at(url) or created + timedelta(hours=gateway.url_lifetime)
+
+
+def _failures(reaped: Harvest, asked: Asked) -> tuple[ImageFailure, ...]:
+    """List the items that failed, and those that were asked for and never named."""
+    failed = [
+        ImageFailure(index=index, reason=slot.reason, code=slot.code)
+        for index, slot in enumerate(reaped.slots)
+        if not isinstance(slot, Found)
+    ]
+    # A series may end early by itself (wan2.7: n is at most, A-w27): owed is what it counts as delivered. Of n
+    # single images each is owed.
+    series = asked.operation == "sequence"
+    owed = min(asked.n, reaped.usage.image_count or 0) if series else asked.n
+    word = "the gateway counts" if series else "asked for"
+    failed += [
+        ImageFailure(index=index, reason=f"{word} {owed}, the gateway delivered {len(reaped.slots)}")
+        for index in range(len(reaped.slots), owed)
+    ]
+    return tuple(failed)

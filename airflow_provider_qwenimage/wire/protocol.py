@@ -1,0 +1,90 @@
+"""The words a flow and its driver speak: ``Call`` and ``Pause`` out, ``Reply`` in."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a multipart body."""
+
+    name: str
+    filename: str
+    content: bytes = field(repr=False)
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One HTTP request to the gateway.
+
+    :param method: ``GET`` or ``POST``.
+    :param path: joined to the base URL by the driver; a prefix of the base URL is kept.
+    :param json: the body, ``None`` for none or for a form.
+    :param form: fields of a multipart body; used together with ``parts``.
+    :param headers: beyond Authorization and Content-Type.
+    :param timeout: read timeout in seconds where it differs from the connection's.
+    :param billable: whether an answer that never comes may have cost money.
+    """
+
+    method: str
+    path: str
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    parts: tuple[Part, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    billable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    One HTTP answer, body read whole.
+
+    :param headers: names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait of ``seconds`` before the flow goes on."""
+
+    seconds: float
+
+
+def join(base_url: str, path: str) -> str:
+    """
+    Join a base URL and a path; a prefix of the base URL is kept, what both name is named once.
+
+    ``https://gw/proxy`` and ``https://gw/proxy/v1`` lead to the same ``/v1/images/generations``.
+    """
+    base = base_url.rstrip("/")
+    scheme, _, rest = base.partition("://")
+    segments = rest.split("/")[1:]
+    wanted = path.lstrip("/").split("/")
+    for count in range(min(len(segments), len(wanted)), 0, -1):
+        if segments[-count:] == wanted[:count]:
+            wanted = wanted[count:]
+            break
+    return "/".join([f"{scheme}://{rest}", *wanted])
+
+
+# A driver answers a Call with a Reply, or throws GatewayUnreachable (nothing sent) or OutcomeUnknown (sent,
+# nothing heard) into the flow; it answers a Pause with None.
+Flow = Generator[Call | Pause, Reply | None, Value]

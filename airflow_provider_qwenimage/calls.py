@@ -1,0 +1,142 @@
+"""From a request to its images: checks, the encoder of the gateway's row, job or not, the price."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from airflow_provider_qwenimage.catalog.rules import check
+from airflow_provider_qwenimage.models.results import Generation, Job
+from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
+from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
+
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.catalog.models import Model
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.requests import Request
+    from airflow_provider_qwenimage.wire.protocol import Call, Flow
+
+Outcome = TypeVar("Outcome", Generation, Generation | Job)
+
+
+class Plan(NamedTuple):
+    """A request that passed all checks, and the call that sends it."""
+
+    request: Request
+    model: Model | None
+    call: Call
+    is_job: bool
+    warnings: tuple[str, ...]
+
+
+def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
+    """
+    Check a request against its model and gateway and spell it for the wire; nothing is sent.
+
+    :param inline: the images are stored by the same task, so an engine may be asked for base64.
+    :raises InvalidRequest: the vendor would reject it.
+    """
+    gateway = settings.gateway
+    if request.model is None:
+        request = request.model_copy(update={"model": settings.model})
+    checked = check(request, gateway=gateway)
+    request, model = checked.request, checked.model
+    is_job = bool(gateway.jobs and model and _goes_as_job(request, model))
+    if is_job and model is not None:
+        call = jobs.encode(request, model=model)
+    elif gateway.request_format == "native":
+        call = encode_native.encode(request, gateway=gateway, model=model)
+    else:
+        call = encode_flat.encode(request, gateway=gateway, model=model, inline=inline)
+    return Plan(request, model, call, is_job, checked.warnings)
+
+
+def _goes_as_job(request: Request, model: Model) -> bool:
+    """Tell whether a job is submitted; an author who says ``stream`` means the synchronous endpoint (A-w26)."""
+    if not model.jobs:
+        return False
+    return not model.sync or (model.jobs_preferred and request.parameters.get("stream") is not True)
+
+
+def send(client: HttpClient, settings: Settings, planned: Plan) -> Generation | Job:
+    """Send a planned request, once: where money is spent."""
+    return _priced(run(client, _submission(settings, planned)), settings)
+
+
+async def asend(
+    client: AsyncHttpClient,
+    settings: Settings,
+    planned: Plan,
+    *,
+    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
+) -> Generation | Job:
+    """See ``send``; ``patience`` is for callers that try again by themselves."""
+    return _priced(await arun(client, _submission(settings, planned, patience)), settings)
+
+
+def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
+    """Poll a job to its end; ``timeout`` counts from its submission."""
+    flow = _waiting(settings, job, interval=interval, timeout=timeout)
+    return _priced(run(client, flow), settings)
+
+
+async def await_job(
+    client: AsyncHttpClient, settings: Settings, job: Job, *, interval: float, deadline: float
+) -> Generation:
+    """See ``wait``; ``deadline`` is its ``timeout``."""
+    flow = _waiting(settings, job, interval=interval, timeout=deadline)
+    return _priced(await arun(client, flow), settings)
+
+
+def cancel(client: HttpClient, job: Job) -> bool:
+    """Cancel a job that has not started; ``False`` when it was too late."""
+    return run(client, jobs.cancel(job, _conduct()))
+
+
+async def acancel(client: AsyncHttpClient, job: Job) -> bool:
+    """See ``cancel``."""
+    return await arun(client, jobs.cancel(job, _conduct()))
+
+
+def _submission(
+    settings: Settings,
+    planned: Plan,
+    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
+) -> Flow[Generation | Job]:
+    flow = jobs.submit if planned.is_job else flows.generate
+    return flow(
+        planned.request,
+        planned.call,
+        gateway=settings.gateway,
+        base_url=settings.endpoint.base_url,
+        conduct=_conduct(patience),
+    )
+
+
+def _waiting(settings: Settings, job: Job, *, interval: float, timeout: float) -> Flow[Generation]:
+    return jobs.wait(
+        job,
+        gateway=settings.gateway,
+        base_url=settings.endpoint.base_url,
+        conduct=_conduct(),
+        interval=interval,
+        timeout=timeout,
+    )
+
+
+def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # noqa: B008 - frozen
+    return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)
+
+
+def _priced(outcome: Outcome, settings: Settings) -> Outcome:
+    """Add the estimated cost where the connection knows the model's price."""
+    if isinstance(outcome, Job):
+        return outcome
+    price = settings.prices.of(outcome.model)
+    if price is None:
+        return outcome
+    delivered = outcome.usage.image_count
+    count = len(outcome.images) if delivered is None else delivered
+    costs = {"cost": round(price * count, 6), "currency": settings.prices.currency}
+    return outcome.model_copy(update={"usage": outcome.usage.model_copy(update=costs)})

@@ -1,0 +1,169 @@
+"""What an Airflow connection of type ``qwenimage`` says, checked and coerced (design section 3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from airflow_provider_qwenimage import catalog
+from airflow_provider_qwenimage.defaults import READ_TIMEOUT
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.requests import BlankIsNone, build
+from airflow_provider_qwenimage.transport import Endpoint
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_SCHEMES = ("http", "https")
+ENGINE = "openai-compatible"  # what a host without a gateway is taken for
+
+
+def _switch(value: object) -> object:
+    """Read the booleans that hand-written URIs carry as text."""
+    text = value.strip().lower() if isinstance(value, str) else value
+    return True if text in _TRUE else False if text in _FALSE else value
+
+
+def _no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {value}")
+    return value
+
+
+def _object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(
+            'must be a JSON object such as {"qwen-image-plus": 0.2, "currency": "CNY"}'
+        ) from None
+
+
+class Prices(BaseModel):
+    """What an image costs, by model name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
+
+    currency: str | None = None
+
+    def of(self, model: str | None) -> float | None:
+        """Return the price of one image of ``model``, with or without its provider prefix."""
+        prices = self.__pydantic_extra__
+        return prices.get(model or "", prices.get((model or "").rpartition("/")[2]))
+
+
+class Extras(BaseModel):
+    """The allow-list of the connection's extra; an unknown key is an error that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    gateway: Annotated[str | None, BlankIsNone] = None
+    model: Annotated[str | None, BlankIsNone] = None
+    request_format: Annotated[Literal["native", "flat"] | None, BlankIsNone] = None
+    timeout: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_no_switch), BlankIsNone
+    ] = None
+    verify: Annotated[bool | str | None, BeforeValidator(_switch), BlankIsNone] = None
+    allow_private_hosts: Annotated[bool | None, BeforeValidator(_switch), BlankIsNone] = None
+    price_per_image: Annotated[Prices | None, BeforeValidator(_object), BlankIsNone] = None
+
+
+class Settings(BaseModel):
+    """A connection, ready to use: the gateway's row, the endpoint and the defaults."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+
+    gateway: catalog.Gateway
+    endpoint: Endpoint = Field(repr=False, exclude=True)  # holds the key
+    model: str | None = None
+    allow_private_hosts: bool = False
+    prices: Prices = Prices()
+
+    @property
+    def verify(self) -> bool | str:
+        """TLS verification, for image hosts too."""
+        return self.endpoint.verify
+
+
+def read(
+    *, host: str | None, port: int | None, schema: str | None, password: str | None, extra: dict[str, Any]
+) -> Settings:
+    """
+    Turn the fields of a connection into settings.
+
+    :raises InvalidRequest: naming the field and what to do.
+    """
+    try:
+        extras = build(Extras, **extra)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"extra.{error.field}", error.rule) from None
+    host = (host or "").strip()
+    if not host and not extras.gateway:
+        raise InvalidRequest(
+            "gateway",
+            "is not set and there is no host",
+            advice="Choose a gateway, or give the URL of an engine.",
+        )
+    gateway = catalog.gateway(extras.gateway or ENGINE)
+    if extras.request_format:
+        gateway = gateway.model_copy(update={"request_format": extras.request_format})
+    base_url = _base_url(host, port, schema) if host else gateway.base_url
+    if base_url is None:
+        raise InvalidRequest("host", f"is empty, and {gateway.name} has no URL of its own: give the engine's")
+    key = _key(password)
+    if not key and gateway.name != ENGINE:
+        raise InvalidRequest("password", f"is empty: put the API key of {gateway.title} there")
+    endpoint = Endpoint(
+        base_url=base_url,
+        key=key,
+        timeout=extras.timeout or READ_TIMEOUT,
+        verify=True if extras.verify is None else extras.verify,
+    )
+    return Settings(
+        gateway=gateway,
+        endpoint=endpoint,
+        model=extras.model,
+        allow_private_hosts=bool(extras.allow_private_hosts),
+        prices=extras.price_per_image or Prices(),
+    )
+
+
+def _key(password: str | None) -> str | None:
+    """Read the API key; what a copy brought along at its ends is cut off."""
+    key = (password or "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise InvalidRequest(
+            "password", "holds a blank, a line break or a sign that no API key has: copy it anew"
+        )
+    return key or None
+
+
+def _base_url(host: str, port: int | None, schema: str | None) -> str:
+    """Read the host as a base URL; ``https`` unless it says otherwise, a path prefix is kept."""
+    named = (schema or "").strip("/")
+    scheme, separator, rest = host.partition("://")
+    if not separator:
+        scheme, rest = (named if named.lower() in _SCHEMES else "https"), host
+    if named and named.lower() not in _SCHEMES:  # Airflow calls the path of a connection URI its schema
+        rest = f"{rest.rstrip('/')}/{named}"
+    if scheme.lower() not in _SCHEMES:
+        raise InvalidRequest("host", f"must be an http or https URL, got {scheme}://…")
+    authority, slash, path = rest.rstrip("/").partition("/")
+    if not authority or "@" in authority or re.search(r"[?#\s]", rest) or not _can_be_called(authority):
+        rule = "must be a URL such as https://gw.example/proxy: no user, query or fragment"
+        raise InvalidRequest("host", rule)
+    if port and ":" not in authority.rpartition("]")[2]:
+        authority = f"{authority}:{port}"
+    return f"{scheme.lower()}://{authority}{slash}{path}"
+
+
+def _can_be_called(authority: str) -> bool:
+    try:
+        return urlsplit(f"//{authority}").port != 0
+    except ValueError:  # a port that is no number or above 65535, a bracket that does not close
+        return False

@@ -1,0 +1,256 @@
+"""The hook: an Airflow connection in, models out; synchronous and asynchronous twins over the same flows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.exceptions import QwenImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from airflow_provider_qwenimage.calls import Plan
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.requests import Request
+    from airflow_provider_qwenimage.models.results import Generation, Job
+    from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient
+
+
+class QwenImageHook(BaseHook):
+    """
+    Talk to a Qwen-Image gateway.
+
+    A context manager, for ``with`` and ``async with``; the client is opened at the first call. Every method that
+    sends raises an error of ``exceptions``, which says what it may have cost.
+
+    :param qwenimage_conn_id: the Airflow connection, of type ``qwenimage``.
+    """
+
+    conn_name_attr = "qwenimage_conn_id"
+    default_conn_name = CONN_ID
+    conn_type = "qwenimage"
+    hook_name = "Qwen Image Gateway"
+
+    def __init__(self, qwenimage_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.qwenimage_conn_id = qwenimage_conn_id
+        self._settings: Settings | None = None
+        self._client: HttpClient | None = None
+        self._async_client: AsyncHttpClient | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The connection, checked and coerced; raises ``InvalidRequest`` naming the field at fault."""
+        if self._settings is None:
+            self._settings = _read(self.get_connection(self.qwenimage_conn_id))
+        return self._settings
+
+    async def asettings(self) -> Settings:
+        """See ``settings``; does not block the event loop."""
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        if self._settings is None:
+            self._settings = _read(await get_async_connection(self.qwenimage_conn_id, hook=self))
+        return self._settings
+
+    def get_conn(self) -> HttpClient:
+        """Return the open client."""
+        if self._client is None:
+            self._client = self.settings.endpoint.client()
+        return self._client
+
+    async def aget_conn(self) -> AsyncHttpClient:
+        """Return the open asynchronous client."""
+        if self._async_client is None:
+            # Reading the CA bundle blocks, so it is read aside; calls that waited here together share one client.
+            client = await asyncio.to_thread((await self.asettings()).endpoint.async_client)
+            if self._async_client is None:
+                self._async_client = client
+            else:
+                await client.aclose()
+        return self._async_client
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether the key is accepted; sends no billed request and answers within 10 s."""
+        from airflow_provider_qwenimage.probe import probe
+
+        try:
+            return probe(self.settings)
+        except QwenImageError as error:
+            return False, str(error)
+
+    def plan(self, request: Request, *, inline: bool = False) -> Plan:
+        """Check a request and spell it for the wire, see ``calls.plan``; log once what the vendor will change."""
+        planned: Plan = _calls().plan(self.settings, request, inline=inline)
+        for warning in planned.warnings:
+            self.log.warning("%s", warning)
+        return planned
+
+    def send(self, planned: Plan) -> Generation | Job:
+        """Send a planned request, once."""
+        outcome: Generation | Job = _calls().send(self.get_conn(), self.settings, planned)
+        return outcome
+
+    def submit(self, request: Request) -> Generation | Job:
+        """Check and send a request; a gateway with jobs answers with a ``Job``, any other with the images."""
+        return self.send(self.plan(request))
+
+    def wait(
+        self, job: Generation | Job, *, interval: float = POLL_INTERVAL, timeout: float = JOB_TIMEOUT
+    ) -> Generation:
+        """
+        Wait for a job; what has come already is returned as it is.
+
+        :param interval: seconds between polls.
+        :param timeout: seconds since the submission.
+        """
+        if not _is_job(job):
+            return job  # type: ignore[return-value]
+        client = self.get_conn()
+        generation: Generation = _calls().wait(client, self.settings, job, interval=interval, timeout=timeout)
+        return generation
+
+    def cancel(self, job: Job) -> bool:
+        """Cancel a job that has not started; ``False`` when it was too late."""
+        # A client of its own: Airflow calls on_kill in a signal handler, which may have interrupted the other one.
+        with self.settings.endpoint.client() as client:
+            return bool(_calls().cancel(client, job))
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Generate images from a prompt; the fields are those of ``GenerateRequest``."""
+        return self.wait(self.submit(_request("generate", locals())))
+
+    def edit(
+        self,
+        prompt: str,
+        images: Sequence[str] | str,
+        *,
+        boxes: Sequence[Sequence[Sequence[int]]] | None = None,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Edit images given as http(s) or ``data:`` URLs; the fields are those of ``EditRequest``."""
+        return self.wait(self.submit(_request("edit", locals())))
+
+    def sequence(
+        self,
+        prompt: str,
+        *,
+        n: int = 4,
+        images: Sequence[str] | str | None = None,
+        model: str | None = None,
+        size: Any = None,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Generate an ordered series with a consistent subject; the fields are those of ``SequenceRequest``."""
+        return self.wait(self.submit(_request("sequence", locals())))
+
+    async def asubmit(self, request: Request) -> Generation | Job:
+        """See ``submit``."""
+        settings = await self.asettings()
+        outcome: Generation | Job = await _calls().asend(await self.aget_conn(), settings, self.plan(request))
+        return outcome
+
+    async def await_job(
+        self,
+        job: Generation | Job,
+        *,
+        interval: float = POLL_INTERVAL,
+        timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - counts from the submission, not from this call
+    ) -> Generation:
+        """See ``wait``."""
+        if not _is_job(job):
+            return job  # type: ignore[return-value]
+        client, settings = await self.aget_conn(), await self.asettings()
+        waiting = _calls().await_job(client, settings, job, interval=interval, deadline=timeout)
+        generation: Generation = await waiting
+        return generation
+
+    async def acancel(self, job: Job) -> bool:
+        """See ``cancel``."""
+        return bool(await _calls().acancel(await self.aget_conn(), job))
+
+    async def agenerate(self, prompt: str, **fields: Any) -> Generation:
+        """See ``generate``."""
+        return await self.await_job(await self.asubmit(_request("generate", {"prompt": prompt, **fields})))
+
+    async def aedit(self, prompt: str, images: Sequence[str] | str, **fields: Any) -> Generation:
+        """See ``edit``."""
+        request = _request("edit", {"prompt": prompt, "images": images, **fields})
+        return await self.await_job(await self.asubmit(request))
+
+    async def asequence(self, prompt: str, **fields: Any) -> Generation:
+        """See ``sequence``."""
+        return await self.await_job(await self.asubmit(_request("sequence", {"prompt": prompt, **fields})))
+
+    def close(self) -> None:
+        """Close the client."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def aclose(self) -> None:
+        """Close the asynchronous client."""
+        if self._async_client is not None:
+            await self._async_client.aclose()
+            self._async_client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _calls() -> ModuleType:
+    """Return the machinery behind the methods; a Dag that only mentions an operator does not pay for it."""
+    from airflow_provider_qwenimage import calls
+
+    return calls
+
+
+def _read(conn: Any) -> Settings:
+    from airflow_provider_qwenimage.connection import read
+
+    return read(
+        host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra_dejson
+    )
+
+
+def _request(operation: str, fields: dict[str, Any]) -> Request:
+    from airflow_provider_qwenimage.models.requests import KINDS, build
+
+    return build(KINDS[operation], **{name: value for name, value in fields.items() if name != "self"})
+
+
+def _is_job(outcome: Generation | Job) -> bool:
+    from airflow_provider_qwenimage.models.results import Job
+
+    return isinstance(outcome, Job)

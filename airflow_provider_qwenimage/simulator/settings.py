@@ -1,0 +1,54 @@
+"""How the simulator behaves; changed at run time by `POST /_settings`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass
+class Settings:
+    """Knobs of one simulator.
+
+    :param key: the only API key that is accepted.
+    :param url_lifetime: seconds a signed result URL lives.
+    :param latency: seconds a generation takes before its reply.
+    :param job_seconds: seconds from submission of a job to its end.
+    :param pending_share: share of `job_seconds` a job stays PENDING (and can be canceled).
+    :param hang_seconds: how long the fault `hang` keeps the client waiting.
+    :param slow_seconds: how long a slow file takes.
+    :param huge_bytes: size of the file of the fault `file_huge`.
+    :param image_bytes: pad every PNG to about this many bytes.
+    :param image_format: `png` or `jpeg`, what the self-hosted engine draws.
+    :param models: names for `GET /v1/models`, also accepted by every gateway without a rule.
+    :param poll_limit: polls per second above which a poll is answered 429; None only counts them.
+    :param sse_mode: a frame holds what is new (`incremental`), all so far (`cumulative`), or a piece of a
+        caption (`chunks`).
+    :param keep_requests: how many requests `/_state` remembers.
+    """
+
+    key: str = "demo-key"
+    url_lifetime: float = 86400
+    latency: float = 0
+    job_seconds: float = 2
+    pending_share: float = 0.25
+    hang_seconds: float = 30
+    slow_seconds: float = 2
+    huge_bytes: int = 256 * 1024 * 1024
+    image_bytes: int | None = None
+    image_format: str = "png"
+    models: tuple[str, ...] | None = None
+    poll_limit: int | None = None
+    sse_mode: str = "incremental"
+    keep_requests: int = 1000
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Set the named fields.
+
+        :raises ValueError: a name is unknown.
+        """
+        unknown = sorted(set(changes) - {field.name for field in fields(self)})
+        if unknown:
+            raise ValueError(f"unknown setting {', '.join(unknown)}")
+        for name, value in changes.items():
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)

@@ -1,0 +1,136 @@
+"""What lies under a prefix, and what its manifest promises while the set there changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+from airflow_provider_qwenimage.models.layout import MANIFEST, PARTIAL
+from airflow_provider_qwenimage.models.links import identity
+from airflow_provider_qwenimage.models.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_qwenimage.bucket import Bucket
+    from airflow_provider_qwenimage.models.layout import IfExists
+    from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
+
+log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """
+    One prefix while a set is stored there: listed once, at the start.
+
+    :param bucket: the prefix.
+    :param origin: the task that stores.
+    :param deep: whether names may lie in folders below the prefix.
+    :raises InvalidRequest: where a ``manifest.json`` lies there that this provider did not write.
+    :raises TransferError: under ``if_exists="fail"``, where a set lies there already.
+    """
+
+    def __init__(self, bucket: Bucket, *, origin: Origin, if_exists: IfExists, deep: bool = False) -> None:
+        self._bucket, self._origin, self._if_exists = bucket, origin, if_exists
+        self._sizes = bucket.names(deep=deep)
+        self._lock = threading.Lock()
+        self._withdrawn = False
+        self._promised = MANIFEST in self._sizes
+        if self._promised and if_exists == "fail":
+            raise TransferError(
+                f"{bucket.uri(MANIFEST)} exists: a set lies there already, and if_exists is 'fail'",
+                advice="Choose another s3_prefix, or if_exists='skip' or 'replace'.",
+            )
+        self._images = self._recall() if if_exists == "skip" else ()
+        self._by_url: dict[str | None, list[StoredImage]] = defaultdict(list)
+        for image in self._images:
+            self._by_url[image.url].append(image)
+
+    def size(self, name: str) -> int | None:
+        """Return the size of the object ``name`` when the prefix was listed, ``None`` for no object."""
+        return self._sizes.get(name)
+
+    def find(self, url: str, index: int) -> StoredImage | None:
+        """
+        Return what an earlier run stored from ``url`` and is still there, preferably at the same ``index``.
+
+        Only where the URL names one image for certain, and that image did not change between runs.
+        """
+        name = identity(url)
+        found = self._by_url.get(name, []) if name else []
+        if len({image.sha256 for image in found}) != 1:
+            return None
+        return next((image for image in found if image.index == index), found[0])
+
+    def withdraw(self) -> None:
+        """Take back what manifests say of objects that may change; called before each write, acts once."""
+        with self._lock:
+            if self._withdrawn:
+                return
+            if self._images and self._promised:
+                self._leave(self._images)
+            elif self._if_exists == "replace" and PARTIAL in self._sizes:
+                self._bucket.delete(PARTIAL)
+            if self._promised:
+                self._bucket.delete(MANIFEST)
+            self._withdrawn = True
+
+    def publish(self, images: Sequence[StoredImage], failures: Sequence[Failure]) -> str:
+        """Write the manifest of a set and return its URI."""
+        self._bucket.put_text(MANIFEST, self._manifest(images, failures).dump())
+        if PARTIAL in self._sizes:
+            self._bucket.delete(PARTIAL)
+        return self._bucket.uri(MANIFEST)
+
+    def leave(self, images: Sequence[StoredImage]) -> None:
+        """Leave word of what is stored of an incomplete set, and of older images that lie there."""
+        uris = {image.uri for image in images}
+        kept = [*images, *(image for image in self._images if image.uri not in uris)]
+        if kept:
+            self._leave(kept)
+
+    def _leave(self, images: Sequence[StoredImage]) -> None:
+        self._bucket.put_text(PARTIAL, self._manifest(images, ()).dump())
+        self._sizes[PARTIAL] = 0
+
+    def _manifest(self, images: Sequence[StoredImage], failures: Sequence[Failure]) -> Manifest:
+        return Manifest(**self._origin.model_dump(), images=tuple(images), failures=tuple(failures))
+
+    def _recall(self) -> tuple[StoredImage, ...]:
+        """Read what both manifests list and the listing confirms; the complete one is believed first."""
+        known: dict[str, StoredImage] = {}
+        for image in (*self._read(MANIFEST), *self._read(PARTIAL)):
+            name = image.uri.removeprefix(self._bucket.uri(""))
+            if self._sizes.get(name) == image.bytes:
+                known.setdefault(image.uri, image)
+        return tuple(known.values())
+
+    def _read(self, name: str) -> Iterable[StoredImage]:
+        if name not in self._sizes:
+            return ()
+        uri = self._bucket.uri(name)
+        with self._bucket.open(uri) as stored:
+            text = b"".join(stored.chunks())
+        try:
+            manifest = Manifest.load(text, where=uri)
+        except InvalidRequest as error:
+            advice = "Choose another s3_prefix, or if_exists='replace' to overwrite it."
+            raise InvalidRequest("s3_prefix", f"{uri} {error.rule}", advice=advice) from None
+        if name == MANIFEST and self._is_a_siblings(manifest):
+            log.warning(
+                "%s is of map index %s of this task; give each its own prefix, as with {{ ti.map_index }}",
+                uri,
+                manifest.map_index,
+            )
+        return manifest.images
+
+    def _is_a_siblings(self, manifest: Manifest) -> bool:
+        ours, theirs = self._origin, manifest
+        return (ours.dag_id, ours.run_id, ours.task_id) == (
+            theirs.dag_id,
+            theirs.run_id,
+            theirs.task_id,
+        ) and (ours.map_index != theirs.map_index)

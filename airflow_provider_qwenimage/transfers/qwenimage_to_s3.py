@@ -1,0 +1,156 @@
+"""From links that die to objects that stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseOperator
+
+from airflow_provider_qwenimage.models.layout import (
+    FILENAME,
+    MAX_CONCURRENCY,
+    MAX_IMAGE_BYTES,
+    IfExists,
+    OnError,
+)
+from airflow_provider_qwenimage.operators.links import LINKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.outcome import Outcome
+    from airflow_provider_qwenimage.models.storing import StoreOptions
+
+
+class QwenImageToS3Operator(BaseOperator):
+    """
+    Copy generated images to S3, unaltered, and describe them in ``manifest.json`` under the prefix.
+
+    Returns the ``s3://`` URIs in input order; pushes ``stored``, ``manifest`` and, where there are any,
+    ``failures``; gives each outlet ``extra = {"manifest", "count"}``. A retry duplicates and buys nothing.
+
+    :param images: URLs (http, https, s3, data) or image objects; nested lists are flattened in order.
+    :param s3_prefix: ``s3://bucket/path/``; one prefix holds one set.
+    :param aws_conn_id: the AWS connection, with all its options.
+    :param qwenimage_conn_id: tells ``allow_private_hosts`` and ``verify``; may be missing.
+    :param filename: template with the fields index, sha8, ext, model, seed, map_index and request_id.
+    :param if_exists: ``skip``, ``replace`` or ``fail``.
+    :param max_concurrency: images under way at once.
+    :param max_image_bytes: of one image.
+    :param extra_args: for every object, as ``S3Hook`` takes them: ``ACL``, ``StorageClass``, …
+    :param on_error: ``fail``, or ``partial``: succeed with failures in the manifest, if any image is stored.
+    """
+
+    template_fields: Sequence[str] = (
+        "images",
+        "s3_prefix",
+        "aws_conn_id",
+        "qwenimage_conn_id",
+        "filename",
+        "if_exists",
+        "max_concurrency",
+        "max_image_bytes",
+        "extra_args",
+        "on_error",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"images": "json", "extra_args": "json"}
+    operator_extra_links = LINKS
+    ui_color = "#e8f0e4"
+
+    def __init__(
+        self,
+        *,
+        images: Any,
+        s3_prefix: str,
+        aws_conn_id: str | None = "aws_default",
+        qwenimage_conn_id: str = "qwenimage_default",
+        filename: str = FILENAME,
+        if_exists: IfExists = "skip",
+        max_concurrency: int | str = MAX_CONCURRENCY,
+        max_image_bytes: int | str = MAX_IMAGE_BYTES,
+        extra_args: Mapping[str, Any] | str | None = None,
+        on_error: OnError = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.images = images
+        self.s3_prefix = s3_prefix
+        self.aws_conn_id = aws_conn_id
+        self.qwenimage_conn_id = qwenimage_conn_id
+        self.filename = filename
+        self.if_exists = if_exists
+        self.max_concurrency = max_concurrency
+        self.max_image_bytes = max_image_bytes
+        self.extra_args = extra_args
+        self.on_error = on_error
+        self.outcome: Outcome | None = None  # what was stored, for links and lineage
+
+    def execute(self, context: Context) -> list[str]:
+        """Store the images and tell where; raise what is missing only after what is there was pushed."""
+        from airflow_provider_qwenimage.download import anonymous
+        from airflow_provider_qwenimage.models.manifest import Origin
+        from airflow_provider_qwenimage.models.sources import read_sources
+        from airflow_provider_qwenimage.served_images import key_for
+        from airflow_provider_qwenimage.store import store_images
+
+        sources, settings = read_sources(self.images), self._settings()
+        authorize = key_for(settings) if settings else anonymous
+        options = self._options(settings)
+        outcome = store_images(sources, options, origin=Origin.of(context), authorize=authorize)
+        self.outcome = outcome
+        self._tell(context, outcome)
+        outcome.raise_if_incomplete()
+        return outcome.uris
+
+    def _options(self, settings: Settings | None) -> StoreOptions:
+        from airflow_provider_qwenimage.models.requests import build
+        from airflow_provider_qwenimage.models.storing import StoreOptions
+
+        trust: dict[str, Any] = {}
+        if settings:
+            trust = {"allow_private_hosts": settings.allow_private_hosts, "verify": settings.verify}
+        return build(
+            StoreOptions,
+            s3_prefix=self.s3_prefix,
+            aws_conn_id=self.aws_conn_id,
+            filename=self.filename,
+            if_exists=self.if_exists,
+            max_concurrency=self.max_concurrency,
+            max_image_bytes=self.max_image_bytes,
+            extra_args=self.extra_args,
+            on_error=self.on_error,
+            **trust,
+        )
+
+    def _settings(self) -> Settings | None:
+        """Ask the gateway's connection which hosts and certificates are trusted; it need not exist."""
+        from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
+
+        try:
+            return QwenImageHook(self.qwenimage_conn_id).settings
+        except AirflowNotFoundException:
+            self.log.debug(
+                "There is no connection %s; only public hosts are fetched from", self.qwenimage_conn_id
+            )
+            return None
+
+    def _tell(self, context: Context, outcome: Outcome) -> None:
+        """Push what the author asked Airflow to keep, and describe the set to its outlets."""
+        if self.do_xcom_push:
+            instance = context["ti"]
+            instance.xcom_push(key="stored", value=outcome.stored)
+            if outcome.failures:
+                instance.xcom_push(
+                    key="failures", value=[failure.model_dump() for failure in outcome.failures]
+                )
+            if outcome.manifest:
+                instance.xcom_push(key="manifest", value={"uri": outcome.manifest})
+        if outcome.manifest:
+            for outlet in self.outlets:
+                context["outlet_events"][outlet].extra = {
+                    "manifest": outcome.manifest,
+                    "count": len(outcome.images),
+                }

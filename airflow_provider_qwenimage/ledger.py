@@ -1,0 +1,170 @@
+"""
+The attempt record: what this task instance has asked for and been given, kept across its retries.
+
+::
+
+    intent ─── POST ───► submitted (job id) ───► done (image objects)
+       │                     │                     │
+       │ killed here         │ killed here         │ killed here
+       ▼                     ▼                     ▼
+    on_unknown_outcome    resume the job        replay, no request
+
+One small record in Airflow's ``task_state_store`` (3.3+). It counts only for the same request (fingerprint) in the
+same life of the task: ``ti.max_tries`` stays on a retry and always changes on a clear, so clearing pays anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_provider_qwenimage.exceptions import OutcomeUnknown, never_retried
+from airflow_provider_qwenimage.models.results import Generation, Job, Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+KEY = "qwenimage"
+
+
+class Store(Protocol):
+    """The part of Airflow's task state store that is used."""
+
+    def get(self, key: str) -> Any: ...  # noqa: D102
+    def set(self, key: str, value: Any) -> None: ...  # noqa: D102
+    def delete(self, key: str) -> None: ...  # noqa: D102
+
+
+class Record(BaseModel):
+    """
+    What is kept.
+
+    :param fingerprint: of everything that shapes or bills the request.
+    :param life: ``ti.max_tries`` when it was written.
+    :param at: when the phase began.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    fingerprint: str
+    life: int
+    phase: Literal["intent", "submitted", "done"]
+    at: Moment
+    job: Job | None = None
+    generation: Generation | None = None
+
+
+class Ledger:
+    """
+    The record of one task instance.
+
+    :param store: ``context["task_state_store"]``, ``None`` below Airflow 3.3.
+    :param life: ``ti.max_tries``.
+    :param request: all that shapes or bills the request, as plain JSON.
+    """
+
+    def __init__(self, store: Store | None, *, life: int, request: Mapping[str, Any]) -> None:
+        self._store = store
+        self._life = life
+        self._fingerprint = fingerprint(request)
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any], *, request: Mapping[str, Any]) -> Ledger:
+        """Open the ledger of the running task instance; say once when it cannot outlive this try."""
+        store = context.get("task_state_store")
+        if store is None:
+            _say_once()
+        return cls(store, life=int(context["ti"].max_tries or 0), request=request)
+
+    @property
+    def durable(self) -> bool:
+        """Whether the next try will know what this one paid for."""
+        return self._store is not None
+
+    def entry(self) -> Record | None:
+        """
+        Return the record of this very request in this life of the task, ``None`` when nothing was paid for it.
+
+        :raises OutcomeUnknown: there is a record that cannot be read; it is no "nothing".
+        """
+        value = self._store.get(KEY) if self._store is not None else None
+        if value is None:
+            return None
+        try:
+            record = Record.model_validate(value)
+        except ValidationError:
+            raise never_retried(
+                OutcomeUnknown(
+                    f"The task's record {KEY!r} of an earlier try cannot be read",
+                    advice=f"Look at the gateway's usage log, then delete the key {KEY!r} of the task state.",
+                )
+            ) from None
+        same = record.fingerprint == self._fingerprint and record.life == self._life
+        return record if same else None
+
+    def intend(self) -> None:
+        """Write that a request is about to be sent; when this fails, nothing must be sent."""
+        if self._store is not None:
+            self._store.set(KEY, self._record("intent"))
+
+    def keep(self, outcome: Job | Generation) -> None:
+        """
+        Write what was got: a retry resumes the job, or replays the images.
+
+        Images that came as bytes are kept only once they are stored: until then the record is as good as lost
+        with the process, and says ``intent``.
+        """
+        if self._store is None:
+            return
+        if isinstance(outcome, Job):
+            record = self._record("submitted", job=outcome)
+        elif any(image.data is not None for image in outcome.images):
+            return
+        else:
+            record = self._record("done", generation=outcome)
+        try:
+            self._store.set(KEY, record)
+        except (
+            Exception
+        ):  # what is paid must not be lost because writing it down failed: the task goes on with it
+            log.exception(
+                "The task's record could not be written; should this try die, the next one cannot resume"
+            )
+
+    def forget(self) -> None:
+        """Delete the record: what it was about was not billed."""
+        if self._store is not None:
+            self._store.delete(KEY)
+
+    def _record(self, phase: Literal["intent", "submitted", "done"], **paid: Job | Generation) -> Any:
+        record = Record(
+            fingerprint=self._fingerprint,
+            life=self._life,
+            phase=phase,
+            at=datetime.now(UTC),
+            **paid,  # type: ignore[arg-type]
+        )
+        return record.model_dump(mode="json", exclude_none=True)
+
+
+def fingerprint(request: Mapping[str, Any]) -> str:
+    """Return a digest of a request that is equal only for equal requests."""
+    text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _say_once() -> None:
+    log.warning(
+        "This Airflow has no task state store (it came with 3.3): a retry cannot know what an earlier try paid for, "
+        "so errors after a request was sent fail the task instead of retrying it."
+    )

@@ -1,0 +1,95 @@
+"""After the images came: pushed, stored, and what is missing said."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qwenimage.exceptions import UnexpectedReply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import BaseOperator, Context
+
+    from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
+    from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+
+
+def push(operator: BaseOperator, context: Context, keys: dict[str, Any]) -> None:
+    """Push XCom keys, unless the task was told to push none."""
+    if not operator.do_xcom_push:
+        return
+    for key, value in keys.items():
+        context["ti"].xcom_push(key=key, value=value)
+
+
+def persist(
+    operator: QwenImageBaseOperator, context: Context, generation: Generation, prefix: str
+) -> Generation:
+    """
+    Store the images under ``prefix``, push ``stored`` and ``manifest``, and return them with their S3 URIs.
+
+    :raises TransferIncomplete: some could not be stored; what is stored was pushed.
+    """
+    from airflow_provider_qwenimage.models.manifest import Failure, Origin
+    from airflow_provider_qwenimage.models.requests import build
+    from airflow_provider_qwenimage.models.sources import read_sources
+    from airflow_provider_qwenimage.models.storing import StoreOptions
+    from airflow_provider_qwenimage.served_images import key_for
+    from airflow_provider_qwenimage.store import ImageStore
+
+    settings = operator.hook.settings
+    options = build(
+        StoreOptions,
+        s3_prefix=prefix,
+        aws_conn_id=operator.aws_conn_id,
+        allow_private_hosts=settings.allow_private_hosts,
+        verify=settings.verify,
+    )
+    with ImageStore(options, origin=Origin.of(context), authorize=key_for(settings)) as store:
+        outcome = store.store_all(
+            read_sources(generation.images),
+            places=[image.index for image in generation.images],
+            missing=[Failure(index=failure.index, reason=failure.reason) for failure in generation.failures],
+        )
+    operator.outcome = outcome
+    push(operator, context, {"stored": outcome.stored})
+    outcome.raise_if_incomplete()
+    push(operator, context, {"manifest": {"uri": outcome.manifest}})
+    for outlet in operator.outlets:
+        context["outlet_events"][outlet].extra = {"manifest": outcome.manifest, "count": len(outcome.images)}
+    images = [
+        image.model_copy(update={"url": uri, "data": None, "expires_at": None})
+        for image, uri in zip(generation.images, outcome.uris, strict=True)
+    ]
+    return generation.model_copy(update={"images": tuple(images)})
+
+
+def shortfall(generation: Generation) -> str | None:
+    """Say which of the images asked for did not come, ``None`` when all did."""
+    failures = generation.failures
+    if not failures:
+        return None
+    reasons = "; ".join(f"{failure.index}: {failure.reason}" for failure in failures)
+    return f"{len(failures)} of {len(generation.images) + len(failures)} images did not come ({reasons})"
+
+
+def rescue(images: Sequence[GeneratedImage], *, why: str) -> UnexpectedReply:
+    """
+    Keep paid images that came as bytes and have nowhere to go, and return the error that tells where they lie.
+
+    XCom must not carry them, so a folder of this worker is all there is.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="qwenimage-"))
+    for image in images:
+        data = image.data or b""
+        (folder / f"{image.index:03d}-{hashlib.sha256(data).hexdigest()[:8]}").write_bytes(data)
+    return UnexpectedReply(
+        f"{len(images)} images {why}",
+        billing="yes",
+        request_id=images[0].request_id,
+        advice=f"They lie in {folder} on this worker. Set persist_to to a prefix the task may write to.",
+    )

@@ -1,0 +1,74 @@
+"""Steers Airflow's retries by what an error may have cost (Airflow 3.3+)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import RetryPolicy
+from airflow.sdk.definitions.retry_policy import RetryDecision
+
+from airflow_provider_qwenimage.exceptions import (
+    GatewayUnreachable,
+    ImageExpired,
+    JobFailed,
+    OutcomeUnknown,
+    QwenImageError,
+    TemporaryRefusal,
+    TransferError,
+    UnexpectedReply,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class QwenImageRetryPolicy(RetryPolicy):
+    """
+    Retry what costs nothing, fail at once where a retry would pay again or be refused again.
+
+    :param longest_wait: cap of what a gateway asks for with Retry-After.
+    """
+
+    def __init__(self, longest_wait: timedelta = timedelta(minutes=15)) -> None:
+        self.longest_wait = longest_wait
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow's signature
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,
+    ) -> RetryDecision:
+        """Decide by the kind of error; errors that are not ours are Airflow's to decide."""
+        if not isinstance(exception, QwenImageError):
+            return RetryDecision.default()
+        reason = str(exception)
+        if isinstance(exception, TemporaryRefusal):
+            return RetryDecision.retry(self._wait(exception.retry_after), reason)
+        if isinstance(exception, ImageExpired):
+            return RetryDecision.fail(reason)
+        if isinstance(exception, (GatewayUnreachable, TransferError)):
+            return RetryDecision.retry(reason=reason)
+        if isinstance(exception, (OutcomeUnknown, UnexpectedReply, JobFailed)):
+            resumed = isinstance(exception, OutcomeUnknown) and exception.job_id is not None
+            free = resumed or not exception.may_be_billed or _told_to_resubmit(context)
+            return RetryDecision.retry(reason=reason) if free else RetryDecision.fail(reason)
+        return RetryDecision.fail(reason)
+
+    def _wait(self, seconds: float | None) -> timedelta | None:
+        return None if seconds is None else min(timedelta(seconds=seconds), self.longest_wait)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what ``deserialize`` needs."""
+        return {"longest_wait": self.longest_wait.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> QwenImageRetryPolicy:
+        """Return the policy that was serialized."""
+        return cls(timedelta(seconds=data["longest_wait"]))
+
+
+def _told_to_resubmit(context: Context | None) -> bool:
+    task = context.get("task") if context else None
+    return getattr(task, "on_unknown_outcome", "fail") == "resubmit"

@@ -1,0 +1,123 @@
+"""The line in which triggers wait for their polls."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import httpx
+import pytest
+
+from airflow_provider_qwenimage.polling import PollBudget
+from triggers import virtual_time
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def moments(budget, count):
+    """When each of ``count`` polls that all want to go at once may go."""
+    gone = []
+
+    async def poll(number):
+        await budget.turn()
+        gone.append((number, now()))
+
+    await asyncio.gather(*(poll(number) for number in range(count)))
+    return gone
+
+
+def busiest(times, seconds=1.0):
+    """The most polls within any one second."""
+    return max(sum(start <= time < start + seconds for time in times) for start in times)
+
+
+@pytest.mark.parametrize("per_second", [1, 5, 20])
+def test_no_second_sees_more_polls_than_allowed(per_second):
+    times = [time for _, time in virtual_time.run(moments(PollBudget(per_second), 100))]
+    assert busiest(times) <= per_second
+
+
+def test_no_second_sees_more_even_when_the_network_delays_some_of_them():
+    line = random.Random(7)
+    times = [time + line.uniform(0, 0.1) for _, time in virtual_time.run(moments(PollBudget(20), 500))]
+    assert busiest(times) <= 20
+
+
+def test_500_polls_take_no_longer_than_the_budget_and_its_margin_need():
+    times = [time for _, time in virtual_time.run(moments(PollBudget(20), 500))]
+    assert times[-1] - times[0] <= 500 / 20 / 0.9
+
+
+def test_who_asks_first_goes_first():
+    assert [number for number, _ in virtual_time.run(moments(PollBudget(20), 50))] == list(range(50))
+
+
+def test_a_poll_that_is_given_up_does_not_hold_up_the_line():
+    async def story():
+        budget = PollBudget(1)
+        await budget.turn()
+        first, second = (asyncio.create_task(budget.turn()) for _ in range(2))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await asyncio.wait_for(second, 5)
+
+    virtual_time.run(story())
+
+
+async def silence_after(*replies):
+    """Let the budget hear some replies one after the other, and return how long it is silent after the last."""
+    budget = PollBudget(20)
+    for reply in replies:
+        await budget.turn()
+        await budget.heard(reply)
+    heard = now()
+    await budget.turn()
+    return round(now() - heard, 1)
+
+
+BUSY, FINE = httpx.Response(429), httpx.Response(200)
+
+
+@pytest.mark.parametrize(
+    ("replies", "seconds"),
+    [
+        ([FINE], 0.1),
+        ([BUSY], 5),
+        ([BUSY, BUSY], 10),
+        ([BUSY, BUSY, BUSY, BUSY, BUSY, BUSY], 60),
+        ([BUSY, BUSY, FINE, BUSY], 5),
+        ([httpx.Response(429, headers={"Retry-After": "7"})], 7),
+        ([httpx.Response(429, headers={"Retry-After": "86400"})], 60),
+        ([httpx.Response(429, headers={"Retry-After": "soon"})], 5),
+    ],
+)
+def test_after_a_429_everybody_is_silent(replies, seconds):
+    assert virtual_time.run(silence_after(*replies)) == seconds
+
+
+def test_a_429_to_polls_already_under_way_is_one_silence():
+    async def story():
+        budget = PollBudget(20)
+        for _ in range(10):
+            await budget.heard(BUSY)
+        heard = now()
+        await budget.turn()
+        return now() - heard
+
+    assert virtual_time.run(story()) == pytest.approx(5)
+
+
+def test_who_already_waits_for_a_turn_falls_silent_too():
+    async def story():
+        budget = PollBudget(1)
+        await budget.turn()
+        waiting = asyncio.create_task(budget.turn())
+        await asyncio.sleep(0.5)
+        await budget.heard(httpx.Response(429, headers={"Retry-After": "30"}))
+        heard = now()
+        await waiting
+        return now() - heard
+
+    assert virtual_time.run(story()) == pytest.approx(30)

@@ -1,0 +1,181 @@
+"""
+Turns input images as an author names them into what the gateway takes; their order stays.
+
+::
+
+    http(s)://…  ─► as it is          ─► gateways that take files (multipart): downloaded and inlined
+    s3://b/key   ─► checked, inlined  ─► gateways that take URLs only: checked, presigned
+    data:…       ─► checked, inlined  ─► gateways that take URLs only: refused
+    /a/path      ─► checked, inlined  ─► gateways that take URLs only: refused
+
+Checked means: one whole image, in a format, with sides, bytes and a ratio that the model takes.
+"""
+
+from __future__ import annotations
+
+import base64
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlsplit
+
+from airflow_provider_qwenimage.catalog.rules import ImageFacts, check, check_image
+from airflow_provider_qwenimage.download import Downloads, Limits
+from airflow_provider_qwenimage.exceptions import (
+    BlockedHost,
+    ImageExpired,
+    ImageTooLarge,
+    InvalidRequest,
+    NotAnImage,
+    TransferError,
+)
+from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.spool import MIB, Downloaded, check_size, receive, receive_data_url
+
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.catalog.models import Model
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest
+
+    Pictured = TypeVar("Pictured", EditRequest, SequenceRequest)
+
+_MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
+_CHUNK = 1 << 20
+_FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path"
+_UNRESERVED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold unencoded besides letters, digits and _.-
+
+
+def sendable(request: Pictured, settings: Settings, *, aws_conn_id: str | None) -> Pictured:
+    """
+    Return the request with images that can be sent; a request the vendor would refuse has none read.
+
+    :param aws_conn_id: the connection for images in S3.
+    :raises InvalidRequest: naming ``images[i]`` and the rule it breaks; nothing was sent to the gateway.
+    :raises TransferError: an image could not be read now; a retry is free.
+    """
+    if not request.images:
+        return request
+    named = request.model_copy(update={"model": request.model or settings.model})
+    row = check(named, gateway=settings.gateway).model
+    with closing(S3Inputs(aws_conn_id)) as s3:
+        images = Inputs(settings, row, s3).ready(request.images)
+    return request.model_copy(update={"images": images})
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """
+    Makes the input images of one request sendable.
+
+    :param settings: the connection; its gateway's row says what the gateway takes.
+    :param row: the model they are checked against, ``None`` where the catalogue has none.
+    :param s3: reads and signs ``s3://`` images.
+    """
+
+    settings: Settings
+    row: Model | None
+    s3: S3Inputs
+
+    def ready(self, references: tuple[str, ...]) -> tuple[str, ...]:
+        """Return one sendable image for each reference, in their order; ``sendable`` tells the errors."""
+        return tuple(self._named(reference, f"images[{index}]") for index, reference in enumerate(references))
+
+    def _named(self, reference: str, field: str) -> str:
+        """Make one image sendable; whatever is wrong with it is told under its place in the list."""
+        try:
+            return self._one(reference.strip())
+        except InvalidRequest as error:
+            raise InvalidRequest(field, error.rule, advice=error.advice) from None
+        except ImageTooLarge:
+            whose = f"{self.row.name} takes ({self.row.cited})" if self.row else "are read into a request"
+            raise InvalidRequest(field, f"has more than the {self._cap / MIB:g} MiB that {whose}") from None
+        except (BlockedHost, ImageExpired, NotAnImage) as error:
+            raise InvalidRequest(field, _lowered(error.what), advice=error.advice) from None
+        except TransferError as error:
+            advice = "Nothing was sent to the gateway; a retry is free."
+            raise TransferError(f"{field}: {error.what}", billing="no", advice=advice) from error
+
+    def _one(self, reference: str) -> str:
+        scheme = reference.partition(":")[0].lower()
+        if scheme in ("http", "https"):
+            return self._downloaded(reference) if self._takes_files else encoded(reference)
+        if scheme == "s3":
+            return self._from_s3(reference)
+        if scheme != "data" and "://" in reference:
+            raise InvalidRequest("images", f"must be {_FORMS}, got {redact(reference, limit=80)}")
+        if not self.settings.gateway.data_urls:
+            rule = f"{self.settings.gateway.title} takes input images by URL only"
+            raise InvalidRequest("images", rule, advice="Put the image into S3 and pass s3://bucket/key.")
+        if scheme == "data":
+            return self._inlined(receive_data_url(reference, max_bytes=self._cap))
+        return self._inlined(self._from_disk(Path(reference)))
+
+    @property
+    def _takes_files(self) -> bool:
+        """Whether edits are sent as multipart, so that every image must be at hand."""
+        gateway = self.settings.gateway
+        return gateway.request_format == "flat" and gateway.edits is not None
+
+    @property
+    def _cap(self) -> int:
+        """How many bytes are read at most; an engine of one's own (no base URL) has no vendor's limits."""
+        limits = self.row.input if self.row and self.row.enforced and self.settings.gateway.base_url else None
+        return limits.bytes if limits else _MOST_BYTES
+
+    def _downloaded(self, url: str) -> str:
+        limits = Limits(max_bytes=self._cap, allow_private_hosts=self.settings.allow_private_hosts)
+        with Downloads(limits=limits, verify=self.settings.verify, max_connections=1) as downloads:
+            return self._inlined(downloads.fetch(encoded(url)))
+
+    def _from_s3(self, uri: str) -> str:
+        with self.s3.open(uri) as found:
+            check_size(found.size, max_bytes=self._cap)
+            image = receive(found.chunks, max_bytes=self._cap)
+        if self.settings.gateway.data_urls or self._takes_files:
+            return self._inlined(image)
+        with image:
+            self._check(image)
+        return self.s3.link(uri)
+
+    def _from_disk(self, path: Path) -> Downloaded:
+        try:
+            with path.open("rb") as file:
+                check_size(path.stat().st_size, max_bytes=self._cap)
+                return receive(iter(partial(file.read, _CHUNK), b""), max_bytes=self._cap)
+        except OSError as error:
+            shown = redact(str(path), limit=120)
+            rule = f"{shown} cannot be read on this worker: {error.strerror}"
+            raise InvalidRequest("images", rule, advice=f"It must be {_FORMS}.") from None
+
+    def _inlined(self, image: Downloaded) -> str:
+        with image:
+            self._check(image)
+            image.file.seek(0)
+            payload = base64.b64encode(image.file.read()).decode()
+        return f"data:{image.facts.content_type};base64,{payload}"
+
+    def _check(self, image: Downloaded) -> None:
+        kind = image.facts.content_type.removeprefix("image/").upper()
+        facts = ImageFacts(kind, image.facts.width, image.facts.height, image.size)
+        check_image(facts, self.row, gateway=self.settings.gateway)
+
+
+def encoded(url: str) -> str:
+    """Return a URL with what is not ASCII encoded, as the vendor asks (A-w27); any other is left alone."""
+    if url.isascii() and " " not in url:
+        return url
+    parts = urlsplit(url)
+    try:
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+    except UnicodeError:
+        raise InvalidRequest("images", f"{redact(url)} names no host") from None
+    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    kept = {name: quote(getattr(parts, name), safe=_UNRESERVED) for name in ("path", "query", "fragment")}
+    return parts._replace(netloc=netloc, **kept).geturl()
+
+
+def _lowered(sentence: str) -> str:
+    return f"{sentence[:1].lower()}{sentence[1:]}"

@@ -1,0 +1,71 @@
+"""The example Dags for edits and series do what their text says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from harness import InMemoryAirflow
+from operators.pictures import BLUE, GREEN, RED, opened, order_drawn, picture
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+
+@pytest.fixture
+def run(rclone_s3, simulator):
+    """Load an example and return the run it would have, with S3 as the simulator's neighbour."""
+    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = rclone_s3.connection
+    simulator.state.reset()
+
+    def load(name):
+        bag = DagBag(dag_folder=str(EXAMPLES / f"{name}.py"))
+        assert bag.import_errors == {}
+        return bag.dags[name], InMemoryAirflow(dag_id=name)
+
+    return load
+
+
+@pytest.mark.parametrize("gateway", ["tokenhot", "tokenhub", "dashscope"])
+def test_every_photo_is_staged_on_the_scene(run, rclone_s3, simulator, qwenimage_connection, gateway):
+    qwenimage_connection(gateway)
+    s3 = rclone_s3.client()
+    if "product-photos" not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket="product-photos")
+    for key, colour in (
+        ("products/raw/cup.png", RED),
+        ("products/raw/lamp.png", GREEN),
+        ("scenes/table.png", BLUE),
+    ):
+        s3.put_object(Bucket="product-photos", Key=key, Body=picture(colour))
+    dag, airflow = run("product_photo_edit")
+
+    assert airflow.run(dag.task_dict["pairs"]).error is None
+    staged = [airflow.run_to_end(dag.task_dict["stage"], map_index=index) for index in (0, 1)]
+
+    assert [attempt.error for attempt in staged] == [None, None]
+    uris = [uri for attempt in staged for uri in attempt.result]
+    contents = [(rclone_s3.folder / uri.removeprefix("s3://")).read_bytes() for uri in uris]
+    assert [order_drawn(content, 2) for content in contents] == [[RED, BLUE], [GREEN, BLUE]]
+    assert (simulator.state.posts, simulator.state.billed) == (2, 2)
+
+
+def test_the_seasons_come_in_order_from_one_request(run, rclone_s3, simulator, qwenimage_connection, capsys):
+    qwenimage_connection("tokenhub")
+    rclone_s3.client().create_bucket(Bucket="seasonal-images")
+    dag, airflow = run("seasonal_sequence")
+
+    drawn, report = airflow.run_to_end(dag.task_dict["draw"]), airflow.run(dag.task_dict["report"])
+
+    assert [drawn.error, report.error] == [None, None]
+    assert list(report.result) == ["spring", "summer", "autumn", "winter"]
+    assert list(report.result.values()) == drawn.result
+    steps = [
+        opened((rclone_s3.folder / uri.removeprefix("s3://")).read_bytes()).text["step"]
+        for uri in drawn.result
+    ]
+    assert steps == ["1", "2", "3", "4"]
+    assert simulator.state.posts == 1
+    assert f"winter: {drawn.result[3]}" in capsys.readouterr().out

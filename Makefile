@@ -1,0 +1,43 @@
+# Needs Python 3.11 or later, make and a package index; uses uv when it is there.
+#
+#   make demo    prompts to images in a local S3, through Airflow and the simulator
+#   make test    the whole test suite
+#   make test-e2e   its other half, on a real Airflow whose workers and triggerer are killed: minutes
+#   make lint    ruff and mypy
+#   make wheel   build the wheel and check it, installed, in a clean environment
+#   make clean   remove what the targets made
+
+SHELL := /bin/bash
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-e2e lint wheel clean
+
+demo: $(READY)
+	@$(RUN) -m demo
+
+test: $(READY)
+	$(RUN) -m pytest $(ARGS)
+
+test-e2e: $(READY)
+	$(RUN) -m pytest tests/e2e $(ARGS)
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+wheel: $(READY)
+	rm -rf dist
+	$(RUN) -m build --wheel --outdir dist .
+	$(RUN) tests/wheel/check_wheel.py dist/*.whl
+
+clean:
+	rm -rf $(VENV) .demo dist .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew when the dependencies or the version change; the stamp is written last.
+$(READY): pyproject.toml airflow_provider_qwenimage/__init__.py .ci/bootstrap
+	@PYTHON='$(PYTHON)' .ci/bootstrap $(VENV)
+	@touch $@

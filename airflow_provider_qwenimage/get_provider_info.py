@@ -1,0 +1,143 @@
+"""
+What Airflow reads about this provider.
+
+The standard library only: an exception while this module is imported breaks provider discovery for the whole
+deployment, and the connection form of Airflow 3.2+ is built from here without importing the hook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PACKAGE = "airflow_provider_qwenimage"
+_IMAGES = "Qwen Image"
+_S3 = "Amazon Simple Storage Service (S3)"  # the integration's name in the amazon provider
+
+# In the order of catalog/gateways.toml; a test compares them.
+_GATEWAYS = [
+    "tokenhot",
+    "onetoken",
+    "applerouter",
+    "tokenhub",
+    "dashscope",
+    "dashscope-intl",
+    "dashscope-us",
+    "openai-compatible",
+]
+
+
+def _field(label: str, description: str, kind: str, **schema: Any) -> dict[str, Any]:
+    # "null" makes a field optional in the form.
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+_CONNECTION: dict[str, Any] = {
+    "connection-type": "qwenimage",
+    "hook-name": "Qwen Image Gateway",
+    "hook-class-name": f"{_PACKAGE}.hooks.qwenimage.QwenImageHook",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "login"],
+        "relabeling": {"host": "Gateway URL", "password": "API Key"},
+        "placeholders": {
+            "host": "https://gateway.example/prefix; empty for the gateway's own URL",
+            "password": "sk-…",
+        },
+    },
+    "conn-fields": {
+        "gateway": _field(
+            "Gateway",
+            "Who serves the models. May stay empty beside a Gateway URL, which then means openai-compatible.",
+            "string",
+            enum=_GATEWAYS,
+        ),
+        "model": _field(
+            "Default model",
+            "Used where an operator names none, such as qwen-image-plus.",
+            "string",
+        ),
+        "request_format": _field(
+            "Request format",
+            "Overrides the gateway's own: native (input.messages and parameters) or flat (OpenAI style).",
+            "string",
+            enum=["native", "flat"],
+        ),
+        "timeout": _field(
+            "Read timeout (seconds)",
+            "How long to wait for a reply; 300 when empty. Images take up to minutes, and a reply that comes "
+            "too late is billed all the same.",
+            "number",
+            minimum=1,
+        ),
+        "verify": _field(
+            "TLS verification",
+            "true (also when empty), false, or the path of a CA bundle.",
+            "string",
+        ),
+        "allow_private_hosts": _field(
+            "Allow private image hosts",
+            "Fetch images from loopback, private, link-local and metadata addresses too. "
+            "For engines in your own network and the simulator only.",
+            "boolean",
+            default=False,
+        ),
+        "price_per_image": _field(
+            "Price per image",
+            'For cost estimates: by model, and the currency: {"qwen-image-plus": 0.2, "currency": "CNY"}.',
+            "object",
+        ),
+    },
+}
+
+
+_CONFIG: dict[str, Any] = {
+    "description": "Settings of the Qwen Image provider.",
+    "options": {
+        "polls_per_second": {
+            "description": "How often a triggerer asks for the state of jobs, all deferred tasks of an account "
+            "together. DashScope answers 20 requests per second and account: with two triggerers, 10 each.",
+            "version_added": "0.1.0",
+            "type": "float",
+            "example": "10",
+            "default": "20",
+        },
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's name, modules and connection type, as Airflow's provider schema wants them."""
+    return {
+        "package-name": "airflow-provider-qwenimage",
+        "name": "Qwen Image",
+        "description": "Images from Qwen-Image and Wan models, through any gateway with them, kept in S3.",
+        "integrations": [
+            {
+                "integration-name": _IMAGES,
+                "external-doc-url": "https://www.alibabacloud.com/help/en/model-studio/qwen-image-api",
+                "tags": ["generative-ai"],
+            }
+        ],
+        "connection-types": [_CONNECTION],
+        "hooks": [{"integration-name": _IMAGES, "python-modules": [f"{_PACKAGE}.hooks.qwenimage"]}],
+        "operators": [
+            {
+                "integration-name": _IMAGES,
+                "python-modules": [f"{_PACKAGE}.operators.qwenimage", f"{_PACKAGE}.operators.batch"],
+            }
+        ],
+        "triggers": [{"integration-name": _IMAGES, "python-modules": [f"{_PACKAGE}.triggers.qwenimage"]}],
+        "transfers": [
+            {
+                "source-integration-name": _IMAGES,
+                "target-integration-name": _S3,
+                "python-module": f"{_PACKAGE}.transfers.qwenimage_to_s3",
+            }
+        ],
+        "task-decorators": [
+            {
+                "name": "qwen_image",
+                "class-name": f"{_PACKAGE}.decorators.qwen_image.qwen_image_task",
+            }
+        ],
+        "config": {"qwenimage": _CONFIG},
+    }

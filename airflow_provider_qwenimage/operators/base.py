@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
@@ -251,6 +251,11 @@ class QwenImageBaseOperator(BaseOperator):
             outcome = self.hook.send(planned)
         except QwenImageError as error:
             raise _settled(error, ledger, options) from error.__cause__
+        except AirflowTaskTimeout as timeout:
+            if ledger.durable:
+                raise  # the intent on record tells the next try
+            unknown = OutcomeUnknown("The task timed out while it waited for the answer")
+            raise _settled(unknown, ledger, options) from timeout
         ledger.keep(outcome)
         return outcome
 

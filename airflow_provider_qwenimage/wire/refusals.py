@@ -79,7 +79,6 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"|overdue|(balance|quota) is not enough|free (tier|quota)|余额不足|额度(不足|已用尽)"), MONEY),
         (r"allocated quota exceeded|increase your quota limit", THROTTLED),
         (r"(a?synchronous) calls", MODE),
-        (r"aliasynctaskwait", UNKNOWN),
         (r"download (multimodal|media|the media)|internalerror\.algo\.invalidparameter", INVALID),
         (r"rate limit|too many requests|requests? (rate|limit)|throttl", THROTTLED),
         (r"overload|saturated|负载已饱和|at capacity|no available (worker|capacity)", OVERLOADED),

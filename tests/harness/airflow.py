@@ -40,7 +40,7 @@ class Attempt:
     One stay of a task on a worker.
 
     :param state: ``success``, ``failed``, ``up_for_retry``, ``deferred`` or ``skipped``.
-    :param xcoms: all this task instance has pushed, as a consumer would pull it.
+    :param xcoms: all this task instance has pushed, as a consumer would pull it; not the addresses of its links.
     :param retry_delay: seconds the retry policy asked for, ``None`` when Airflow's own delay holds.
     :param trigger: rebuilt from what was stored, as the triggerer does it.
     :param rendered: the template fields as the UI shows them.
@@ -122,7 +122,7 @@ class InMemoryAirflow:
             state=row.state or str(ran.state),
             error=ran.error,
             try_number=row.try_number,
-            xcoms=dict(self.api.xcoms.get((row.task_id, map_index), {})),
+            xcoms=_pushed(self.api.xcoms.get((row.task_id, map_index), {})),
             retry_delay=getattr(ran.msg, "retry_delay_seconds", None),
             retry_reason=getattr(ran.msg, "retry_reason", None),
             trigger=_rebuilt(ran.msg) if row.state == "deferred" else None,
@@ -217,3 +217,8 @@ def _process_state_restored() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environ)
         signal.signal(signal.SIGTERM, on_term)
+
+
+def _pushed(xcoms: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the addresses of extra links: Airflow keeps them among the XComs, also of a task that pushes none."""
+    return {key: value for key, value in xcoms.items() if not key.startswith("_link_")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -238,13 +240,28 @@ def test_a_job_past_its_deadline_says_that_it_goes_on(gateway, qwenimage_connect
     assert attempt.error.job_id
 
 
-def test_without_a_state_store_an_unknown_outcome_still_ends_the_task(gateway, qwenimage_connection, caplog):
-    """Below Airflow 3.3 the context has no task_state_store."""
-    gateway.fault("504", times=9)
-    task = generate(qwenimage_connection("tokenhot"))
+def below_3_3(task):
+    """Take the task state store out of the context, as in Airflow below 3.3."""
     execute = task.execute
     object.__setattr__(task, "execute", lambda context: execute({**context, "task_state_store": None}))
+    return task
 
-    attempt = InMemoryAirflow().run_to_end(task)
+
+def test_without_a_state_store_an_unknown_outcome_still_ends_the_task(gateway, qwenimage_connection):
+    gateway.fault("504", times=9)
+
+    attempt = InMemoryAirflow().run_to_end(below_3_3(generate(qwenimage_connection("tokenhot"))))
 
     assert (attempt.state, gateway.state.posts) == ("failed", 1)
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_an_execution_timeout_while_waiting_for_the_answer_pays_once(gateway, qwenimage_connection, store):
+    gateway.fault("hang", times=9, seconds=3)
+    task = generate(qwenimage_connection("tokenhot"), execution_timeout=timedelta(seconds=1))
+
+    attempt = InMemoryAirflow().run_to_end(task if store else below_3_3(task))
+
+    assert attempt.state == "failed"
+    assert isinstance(attempt.error, OutcomeUnknown)
+    assert gateway.state.posts == 1

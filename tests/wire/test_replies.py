@@ -312,6 +312,11 @@ REFUSED: dict[str, tuple[Any, str | None, str]] = {
         "bad_response_status_code",
         "rejects the request",
     ),
+    "new-api/500_only_sentence_download.json": (
+        PermanentRefusal,
+        "bad_response_status_code",
+        "rejects the request",
+    ),
     "new-api/403_only_sentence_mode.json": (PermanentRefusal, "bad_response_status_code", "kind of call"),
     "new-api/403_only_sentence_free_tier.json": (PermanentRefusal, "bad_response_status_code", "no money"),
     "new-api/429_only_sentence_rate.json": (AGAIN, "bad_response_status_code", "throttled"),

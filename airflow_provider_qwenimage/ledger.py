@@ -24,13 +24,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_provider_qwenimage.exceptions import OutcomeUnknown, never_retried
+from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, never_retried
 from airflow_provider_qwenimage.models.results import Generation, Job, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
+
+OnUnknown = Literal["fail", "resubmit"]
 
 KEY = "qwenimage"
 
@@ -110,6 +112,48 @@ class Ledger:
             ) from None
         same = record.fingerprint == self._fingerprint and record.life == self._life
         return record if same else None
+
+    def kept(self, *, on_unknown_outcome: OnUnknown) -> Generation | Job | None:
+        """
+        Return what an earlier try got, ``None`` where nothing was paid or paying again is allowed.
+
+        :raises OutcomeUnknown: an earlier try may have been billed, and ``on_unknown_outcome`` is ``fail``.
+        """
+        record = self.entry()
+        if record is None:
+            return None
+        if record.generation is not None:
+            log.info("Replaying the %d images an earlier try paid for.", len(record.generation.images))
+            return record.generation
+        if record.job is not None:
+            log.info("Resuming job %s of an earlier try.", record.job.id)
+            return record.job
+        if on_unknown_outcome == "fail":
+            raise never_retried(
+                OutcomeUnknown(
+                    f"An earlier try sent this request at {record.at:%Y-%m-%d %H:%M:%S} UTC "
+                    "and ended before its answer",
+                    advice="Look at the gateway's usage log; clear the task to pay again, "
+                    "or set on_unknown_outcome='resubmit'.",
+                )
+            )
+        log.warning("An earlier try may have been billed; sending again, as on_unknown_outcome says.")
+        return None
+
+    def settle(self, error: QwenImageError, *, on_unknown_outcome: OnUnknown) -> QwenImageError:
+        """
+        Settle the record after a failed request, and return the error as Airflow may or may not retry it.
+
+        What was not billed is forgotten, so a retry starts anew. What may have been billed stays on record and
+        ends the task, unless its author asked to pay again. A job past its deadline stays on record too: it goes
+        on at the gateway, and a retry that asks for it once more is free.
+        """
+        if isinstance(error, OutcomeUnknown) and error.job_id:
+            return error if self.durable else never_retried(error)
+        if error.may_be_billed and on_unknown_outcome == "fail":
+            return never_retried(error)
+        self.forget()
+        return error
 
     def intend(self) -> None:
         """Write that a request is about to be sent; when this fails, nothing must be sent."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 POLLS_PER_SECOND = 20.0  # GET /tasks/{id} per account and second (contract 4.1)
-_EVENNESS = 0.9  # polls that leave evenly arrive less so: without a margin, a second would see one too many
+_EVENNESS = 0.85  # polls that leave evenly arrive less so: without a margin, a second would see one too many
 _LATE = 0.01  # seconds a timer may be late without the line losing time by it
 _FRESH = 300.0  # seconds a resolved connection is handed to new triggers, so that a rotated key arrives
 _HUSH = 5.0  # seconds of silence after a 429 that names none

@@ -11,16 +11,8 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.exceptions import (
-    OutcomeUnknown,
-    QwenImageError,
-    TransferError,
-    UnexpectedReply,
-    never_retried,
-    restore,
-)
+from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, restore
 from airflow_provider_qwenimage.operators.links import LINKS
-from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +130,7 @@ class QwenImageBaseOperator(BaseOperator):
         with self.hook:
             ledger = self._ledger(context, request)
             begun = time.monotonic()
-            kept = self._resume(ledger, options)
+            kept = ledger.kept(on_unknown_outcome=options.on_unknown_outcome)
             generation = self._wait(kept or self._pay(request, ledger, options), ledger, options)
             if generation is not kept:
                 telemetry.delivered(generation, seconds=time.monotonic() - begun)
@@ -213,31 +205,6 @@ class QwenImageBaseOperator(BaseOperator):
         }
         return Ledger.of(context, request=identity)
 
-    def _resume(self, ledger: Ledger, options: Options) -> Generation | Job | None:
-        """Return what an earlier try of this task got, ``None`` where nothing was paid or paying again is allowed."""
-        record = ledger.entry()
-        if record is None:
-            return None
-        if record.generation is not None:
-            self.log.info("Replaying the %d images an earlier try paid for.", len(record.generation.images))
-            return record.generation
-        if record.job is not None:
-            self.log.info("Resuming job %s of an earlier try.", record.job.id)
-            return record.job
-        if options.on_unknown_outcome == "fail":
-            raise never_retried(
-                OutcomeUnknown(
-                    f"An earlier try sent this request at {record.at:%Y-%m-%d %H:%M:%S} UTC "
-                    "and ended before its answer",
-                    advice="Look at the gateway's usage log; clear the task to pay again, "
-                    "or set on_unknown_outcome='resubmit'.",
-                )
-            )
-        self.log.warning(
-            "An earlier try may have been billed; sending again, as on_unknown_outcome='resubmit' says."
-        )
-        return None
-
     def _pay(self, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""
         planned = self.hook.plan(self._ready(request), inline=options.persist_to is not None)
@@ -292,62 +259,15 @@ class QwenImageBaseOperator(BaseOperator):
     def _deliver(
         self, context: Context, generation: Generation, ledger: Ledger, options: Options
     ) -> list[str]:
-        """Push what was paid for, store it where asked, then say what failed."""
-        from airflow_provider_qwenimage.operators.delivery import push, rescue, shortfall
+        """Push and store what was paid for, then say what failed."""
+        from airflow_provider_qwenimage.operators.delivery import deliver
 
-        push(self, context, generation.xcom())
-        inline = [image for image in generation.images if image.data is not None]
-        if options.persist_to:
-            generation = self._persist(context, generation, ledger, options)
-        elif inline:
-            raise never_retried(rescue(inline, why="came inside the reply, and persist_to is not set"))
-        report = shortfall(generation)
-        if report and options.on_partial == "fail":
-            raise never_retried(UnexpectedReply(report, billing="yes", request_id=generation.request_id))
-        if report:
-            self.log.warning("%s", report)
-        return generation.urls
-
-    def _persist(
-        self, context: Context, generation: Generation, ledger: Ledger, options: Options
-    ) -> Generation:
-        """Store the images; a retry after a failure stores again and pays nothing."""
-        from airflow_provider_qwenimage.operators.delivery import persist, push, rescue
-
-        inline = [image for image in generation.images if image.data is not None]
-        try:
-            stored = persist(self, context, generation, str(options.persist_to))
-        except Exception as error:
-            if inline:  # nothing but this process holds them
-                raise never_retried(rescue(inline, why=f"could not be stored: {redact(error)}")) from error
-            if ledger.durable:
-                raise
-            what = (
-                error
-                if isinstance(error, TransferError)
-                else TransferError(f"Storing failed: {redact(error)}")
-            )
-            raise never_retried(what) from error
-        push(self, context, stored.xcom())
-        ledger.keep(stored)
-        return stored
+        return deliver(self, context, generation, ledger, options)
 
 
 def _settled(error: QwenImageError, ledger: Ledger, options: Options) -> QwenImageError:
-    """
-    Settle the record after a failed request, and whether a retry may follow.
-
-    What was not billed is forgotten, so a retry starts anew. What may have been billed stays on record and
-    ends the task, unless its author asked to pay again. A job past its deadline stays on record too: it goes on
-    at the gateway, and a retry that asks for it once more is free.
-    """
     telemetry.failed(error)
-    if isinstance(error, OutcomeUnknown) and error.job_id:
-        return error if ledger.durable else never_retried(error)
-    if error.may_be_billed and options.on_unknown_outcome == "fail":
-        return never_retried(error)
-    ledger.forget()
-    return error
+    return ledger.settle(error, on_unknown_outcome=options.on_unknown_outcome)
 
 
 def _with_policy(kwargs: dict[str, Any], retry_policy: Any) -> dict[str, Any]:

@@ -7,15 +7,60 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.exceptions import UnexpectedReply
+from airflow_provider_qwenimage.exceptions import TransferError, UnexpectedReply, never_retried
+from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import BaseOperator, Context
 
+    from airflow_provider_qwenimage.ledger import Ledger
+    from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+
+
+def deliver(
+    operator: QwenImageBaseOperator,
+    context: Context,
+    generation: Generation,
+    ledger: Ledger,
+    options: Options,
+) -> list[str]:
+    """Push what was paid for, store it where asked, then say what failed; return the URLs."""
+    push(operator, context, generation.xcom())
+    inline = [image for image in generation.images if image.data is not None]
+    if options.persist_to:
+        generation = _keep(operator, context, generation, ledger, options.persist_to)
+    elif inline:
+        raise never_retried(rescue(inline, why="came inside the reply, and persist_to is not set"))
+    report = shortfall(generation)
+    if report and options.on_partial == "fail":
+        raise never_retried(UnexpectedReply(report, billing="yes", request_id=generation.request_id))
+    if report:
+        operator.log.warning("%s", report)
+    return generation.urls
+
+
+def _keep(
+    operator: QwenImageBaseOperator, context: Context, generation: Generation, ledger: Ledger, prefix: str
+) -> Generation:
+    """Store the images; a retry after a failure stores again and pays nothing."""
+    inline = [image for image in generation.images if image.data is not None]
+    try:
+        stored = persist(operator, context, generation, prefix)
+    except Exception as error:
+        if inline:  # nothing but this process holds them
+            raise never_retried(rescue(inline, why=f"could not be stored: {redact(error)}")) from error
+        if ledger.durable:
+            raise
+        if isinstance(error, TransferError):
+            raise never_retried(error) from error.__cause__
+        raise never_retried(TransferError(f"Storing failed: {redact(error)}")) from error
+    push(operator, context, stored.xcom())
+    ledger.keep(stored)
+    return stored
 
 
 def push(operator: BaseOperator, context: Context, keys: dict[str, Any]) -> None:

@@ -41,13 +41,13 @@ def test_no_second_sees_more_polls_than_allowed(per_second):
 
 def test_no_second_sees_more_even_when_the_network_delays_some_of_them():
     line = random.Random(7)
-    times = [time + line.uniform(0, 0.1) for _, time in virtual_time.run(moments(PollBudget(20), 500))]
+    times = [time + line.uniform(0, 0.15) for _, time in virtual_time.run(moments(PollBudget(20), 500))]
     assert busiest(times) <= 20
 
 
 def test_500_polls_take_no_longer_than_the_budget_and_its_margin_need():
     times = [time for _, time in virtual_time.run(moments(PollBudget(20), 500))]
-    assert times[-1] - times[0] <= 500 / 20 / 0.9
+    assert times[-1] - times[0] <= 500 / 20 / 0.85
 
 
 def test_who_asks_first_goes_first():

@@ -105,6 +105,12 @@ class QwenImageToS3Operator(BaseOperator):
         outcome.raise_if_incomplete()
         return outcome.uris
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """Tell OpenLineage, where that provider is installed, which objects went in and what was stored."""
+        from airflow_provider_qwenimage.operators.lineage import lineage
+
+        return lineage(inputs=self.images, prefix=self.s3_prefix, outcome=self.outcome)
+
     def _options(self, settings: Settings | None) -> StoreOptions:
         from airflow_provider_qwenimage.models.requests import build
         from airflow_provider_qwenimage.models.storing import StoreOptions

@@ -1,0 +1,62 @@
+"""What OpenLineage hears: the S3 objects a task read, and the set it stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.models.outcome import Outcome
+
+_DATASETS = 100  # objects named one by one; an event is no place for more
+
+
+def lineage(*, inputs: Any, prefix: str | None, outcome: Outcome | None) -> Any:
+    """
+    Return the ``OperatorLineage`` of a task, whose provider must be installed: Airflow asks only where it is.
+
+    Links of a gateway are no datasets: they die, and their queries are secrets.
+
+    :param inputs: images as an author gives them; only objects in S3 are told.
+    :param prefix: where the set lies; it is one dataset, for its images change with every run.
+    :param outcome: what became of it.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    sources = sorted({uri for uri in _uris(inputs) if uri.startswith("s3://")})[:_DATASETS]
+    outputs = []
+    if prefix and outcome and outcome.images:
+        size = sum(image.bytes for image in outcome.images)
+        facts = OutputStatisticsOutputDatasetFacet(rowCount=None, size=size, fileCount=len(outcome.images))
+        namespace, name = _dataset(prefix)
+        outputs.append(
+            OutputDataset(namespace=namespace, name=name, outputFacets={"outputStatistics": facts})
+        )
+    return OperatorLineage(
+        inputs=[Dataset(namespace=namespace, name=name) for namespace, name in map(_dataset, sources)],
+        outputs=outputs,
+    )
+
+
+def _uris(images: Any) -> Iterator[str]:
+    if isinstance(images, str):
+        yield images
+    elif isinstance(images, Mapping):
+        uri = images.get("uri") or images.get("url")
+        if isinstance(uri, str):
+            yield uri
+    elif isinstance(images, Iterable):
+        for image in images:
+            yield from _uris(image)
+
+
+def _dataset(uri: str) -> tuple[str, str]:
+    """Return namespace and name of an object or a prefix, as OpenLineage names S3."""
+    place = urlsplit(uri)
+    return f"s3://{place.netloc}", place.path.strip("/") or "/"

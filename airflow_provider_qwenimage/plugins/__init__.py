@@ -1,0 +1,1 @@
+"""What Airflow's user interface shows of this provider."""

@@ -1,0 +1,103 @@
+// Airflow's public REST API, read as the user who looks: Airflow decides what they may see.
+
+import { manifestAddress, scope } from "./scope.js";
+
+const ROOT = new URL("../api/v2/", document.baseURI);
+const PAGE = 100; // the largest page Airflow gives by default
+const AT_ONCE = 6; // what a browser keeps open to one host
+
+export class Refused extends Error {}
+
+const MEANINGS = {
+  401: "You are not signed in to Airflow any more. Reload the page.",
+  403: "You may not read the XComs of this Dag, which say what images there are.",
+  404: "Airflow knows no such run or task.",
+};
+
+async function get(path, query = {}) {
+  let answer;
+  try {
+    answer = await fetch(new URL(`${path}?${new URLSearchParams(query)}`, ROOT), {
+      headers: { Accept: "application/json" },
+    });
+  } catch {
+    throw new Refused("Airflow does not answer. Is the API server running?");
+  }
+  if (!answer.ok) {
+    throw new Refused(MEANINGS[answer.status] ?? `Airflow answered ${answer.status}.`);
+  }
+  return answer.json();
+}
+
+const run = () => `dags/${encodeURIComponent(scope.dagId)}/dagRuns/${encodeURIComponent(scope.runId)}`;
+
+async function pages(path, query, field) {
+  const found = [];
+  for (;;) {
+    const page = await get(path, { ...query, limit: PAGE, offset: found.length });
+    found.push(...page[field]);
+    if (page[field].length === 0 || found.length >= page.total_entries) {
+      return found;
+    }
+  }
+}
+
+/** The task instances that pushed `key`: those of one task instance, or all of the run. */
+export async function pushed(key, { ofRun = false } = {}) {
+  const own = scope.taskId && !ofRun;
+  const task = own ? encodeURIComponent(scope.taskId) : "~";
+  const only = own ? { map_index: scope.mapIndex } : {};
+  const entries = await pages(`${run()}/taskInstances/${task}/xcomEntries`, { xcom_key: key, ...only }, "xcom_entries");
+  return entries.map((entry) => ({ taskId: entry.task_id, mapIndex: entry.map_index }));
+}
+
+/** The value of one XCom, `null` where it cannot be read as JSON. */
+export async function value({ taskId, mapIndex }, key) {
+  const task = encodeURIComponent(taskId);
+  const entry = await get(`${run()}/taskInstances/${task}/xcomEntries/${key}`, { map_index: mapIndex });
+  if (typeof entry.value !== "string") {
+    return entry.value;
+  }
+  try {
+    return JSON.parse(entry.value);
+  } catch {
+    return null;
+  }
+}
+
+/** The manifest a task instance wrote. */
+export async function manifest(of) {
+  const answer = await fetch(manifestAddress(of));
+  if (!answer.ok) {
+    throw new Refused("The manifest cannot be read.");
+  }
+  return answer.json();
+}
+
+/** Failed task instances of this provider's operators. */
+export async function failed() {
+  const found = await pages(`${run()}/taskInstances`, { state: "failed" }, "task_instances");
+  return found
+    .filter((one) => /^(QwenImage|@task\.qwen_image)/.test(one.operator_name ?? one.operator ?? ""))
+    .filter((one) => !scope.taskId || (one.task_id === scope.taskId && one.map_index === scope.mapIndex))
+    .map((one) => ({ taskId: one.task_id, mapIndex: one.map_index, tries: one.try_number }));
+}
+
+/** What the last try of a failed task instance raised, as its log has it. */
+export async function raised({ taskId, mapIndex, tries }) {
+  const task = encodeURIComponent(taskId);
+  const log = await get(`${run()}/taskInstances/${task}/logs/${tries}`, { map_index: mapIndex, full_content: true });
+  const lines = Array.isArray(log.content) ? log.content : [];
+  return lines.flatMap((line) => line.error_detail ?? []).findLast((error) => error?.exc_value)?.exc_value;
+}
+
+/** Run `work` for each item, some at a time, in order of arrival. */
+export async function forEach(items, work) {
+  const waiting = [...items];
+  const worker = async () => {
+    while (waiting.length > 0) {
+      await work(waiting.shift());
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}

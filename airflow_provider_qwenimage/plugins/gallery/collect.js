@@ -1,0 +1,100 @@
+// Finds out what was stored, what is not (yet), what failed and what it cost.
+
+import { failed, forEach, manifest, pushed, raised, value } from "./api.js";
+import { owner, scope } from "./scope.js";
+
+const COSTED = 100; // requests of a run whose cost is looked up; each takes two reads
+
+const withoutQuery = (url) => (typeof url === "string" ? url.split(/[?#]/, 1)[0] : "");
+const list = (value) => (Array.isArray(value) ? value.filter((one) => one && typeof one === "object") : []);
+const key = (of) => JSON.stringify([of.taskId, of.mapIndex]);
+
+/**
+ * Hand what is found to `page` as it is found.
+ *
+ * page.images(cards) takes new images, page.priced() says some of them have a cost now, page.failures(failures)
+ * takes what did not come, page.note(text) what a person should know.
+ */
+export async function collect(page) {
+  const keys = ["stored", "manifest", "images", "failures"];
+  const [stored, manifests, made, unmade] = await Promise.all(keys.map((name) => pushed(name)));
+  const known = new Map(); // by the address it came from
+  const read = async (of, wanted = () => true) => {
+    const cards = list(await value(of, "stored")).map((image) => ({ ...image, owner: owner(of.taskId, of.mapIndex) }));
+    cards.forEach((card) => known.set(withoutQuery(card.url), card).set(card.uri, card));
+    page.images(cards.filter(wanted));
+  };
+  await forEach(stored, read);
+  const told = new Set(stored.map(key));
+  // Large sets push their manifest only.
+  await forEach(manifests.filter((of) => !told.has(key(of))), async (of) => {
+    const { images } = await manifest(of).catch(() => ({ images: [] }));
+    page.images(images.map((image) => ({ ...image, owner: owner(of.taskId, of.mapIndex) })));
+  });
+  const reasons = new Set(unmade.map(key));
+  // A task that stores what another one made has no cost of its own.
+  const paid = made.length > 0 || stored.length === 0 ? made : await pushed("images", { ofRun: true });
+  await Promise.all([
+    requests(paid, { own: made.length > 0, known, page, read }),
+    forEach(unmade, async (of) => {
+      const who = owner(of.taskId, of.mapIndex);
+      page.failures(list(await value(of, "failures")).map((failure) => ({ ...failure, owner: who })));
+    }),
+    others(reasons, page),
+  ]);
+}
+
+/** Look at what the gateway delivered: its cost, and the images no task has stored. */
+async function requests(made, { own, known, page, read }) {
+  if (made.length > COSTED) {
+    page.note(`Cost, and images that are not stored, are not looked up for a run of ${made.length} requests.`);
+    return;
+  }
+  const deliveries = [];
+  await forEach(made, async (of) => {
+    const [images, usage] = await Promise.all([value(of, "images"), value(of, "usage").catch(() => null)]);
+    deliveries.push({ of, images: list(images), usage: usage ?? {} });
+  });
+  if (own) {
+    await elsewhere(deliveries, known, read);
+  }
+  for (const { of, images, usage } of deliveries) {
+    const cost = typeof usage.cost === "number" && images.length > 0 ? usage.cost / images.length : null;
+    const unstored = [];
+    for (const image of images) {
+      const card = known.get(withoutQuery(image.url));
+      if (card) {
+        Object.assign(card, { cost, currency: usage.currency });
+      } else {
+        unstored.push({ ...image, cost, currency: usage.currency, owner: owner(of.taskId, of.mapIndex) });
+      }
+    }
+    if (own) {
+      page.images(unstored);
+    }
+  }
+  page.priced();
+}
+
+/** The images of one task are often stored by another one of the run. */
+async function elsewhere(deliveries, known, read) {
+  const wanted = new Set(deliveries.flatMap(({ images }) => images.map((image) => withoutQuery(image.url))));
+  const missing = () => [...wanted].some((url) => !known.has(url));
+  if (!scope.taskId || !missing()) {
+    return;
+  }
+  await forEach(await pushed("stored", { ofRun: true }), async (of) => {
+    if (missing()) {
+      await read(of, (card) => wanted.has(withoutQuery(card.url)));
+    }
+  });
+}
+
+/** A task that failed as a whole pushed no reason: its log has it, for whoever may read that. */
+async function others(reasons, page) {
+  const silent = (await failed().catch(() => [])).filter((of) => !reasons.has(key(of)));
+  await forEach(silent, async (of) => {
+    const reason = await raised(of).catch(() => null);
+    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: reason ?? "The task failed; its log says why." }]);
+  });
+}

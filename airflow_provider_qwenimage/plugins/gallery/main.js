@@ -1,0 +1,156 @@
+// The page: reads, filters, and draws as much as is looked at.
+
+import { Refused } from "./api.js";
+import { card, element, failure, money, text } from "./cards.js";
+import { collect } from "./collect.js";
+import { manifestAddress, scope } from "./scope.js";
+import { followTheme } from "./theme.js";
+import { Viewer } from "./viewer.js";
+
+const STEP = 36; // cards drawn at a time
+const find = (id) => document.getElementById(id);
+const ids = ["grid", "more", "filter", "summary", "notice", "failures", "manifest"];
+const [grid, more, filter, summary, notice, failures, manifest] = ids.map(find);
+const viewer = new Viewer();
+
+let images = [];
+let shown = []; // those the filter leaves
+let notes = [];
+let isReading = false;
+let reading = 0; // only the latest reading may draw
+
+function say(...words) {
+  notice.replaceChildren(...words.map((word) => element("p", { textContent: word })));
+  notice.hidden = words.length === 0;
+}
+
+function open(image, from) {
+  viewer.open(image, from, () => shown.filter((one) => one.uri));
+}
+
+/** Draw further cards while the end of the page is near. */
+function draw() {
+  while (grid.children.length < shown.length && more.getBoundingClientRect().top < innerHeight * 2) {
+    const next = shown.slice(grid.children.length, grid.children.length + STEP);
+    grid.append(...next.map((image) => card(image, open)));
+  }
+}
+
+function order(one, other) {
+  const task = one.owner.taskId.localeCompare(other.owner.taskId);
+  return task || one.owner.mapIndex - other.owner.mapIndex || one.index - other.index;
+}
+
+function select() {
+  const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  shown = images.filter((image) => words.every((word) => text(image).includes(word)));
+}
+
+function redraw() {
+  select();
+  grid.replaceChildren();
+  draw();
+  report();
+}
+
+function costs() {
+  const sums = new Map();
+  for (const image of images.filter((one) => typeof one.cost === "number")) {
+    sums.set(image.currency, (sums.get(image.currency) ?? 0) + image.cost);
+  }
+  return [...sums].map(([currency, sum]) => money(sum, currency)).join(" + ");
+}
+
+/** One set has one manifest; a run may have many. */
+function link() {
+  const stored = images.filter((image) => image.uri);
+  const owners = new Set(stored.map((image) => image.owner.name));
+  manifest.hidden = owners.size !== 1;
+  if (owners.size === 1) {
+    manifest.href = manifestAddress(stored[0].owner);
+  }
+}
+
+function report() {
+  link();
+  const count = shown.length === images.length ? `${images.length}` : `${shown.length} of ${images.length}`;
+  const cost = costs();
+  const made = `${count} ${images.length === 1 ? "image" : "images"}${cost ? `, ${cost}` : ""}`;
+  summary.textContent = isReading ? `${made}, still reading …` : made;
+  if (isReading) {
+    return;
+  }
+  const where = scope.taskId ? "This task" : "No task of this run";
+  if (images.length === 0 && failures.hidden) {
+    say(scope.taskId ? `${where} stored no images.` : `${where} stored images.`, "Images appear here when a Qwen Image task has pushed what it stored.", ...notes);
+  } else {
+    say(...(images.length > 0 && shown.length === 0 ? ["No image matches the filter."] : []), ...notes);
+  }
+}
+
+function page(turn) {
+  const current = (work) => (...values) => (turn === reading ? work(...values) : undefined);
+  return {
+    images: current((found) => {
+      images.push(...found);
+      images.sort(order);
+      select();
+      // What is drawn stays where it is unless something came before it.
+      const drawn = shown.slice(0, grid.children.length);
+      if (found.some((image) => drawn.includes(image))) {
+        grid.replaceChildren();
+      }
+      draw();
+      report();
+    }),
+    priced: current(redraw),
+    note: current((words) => notes.push(words)),
+    failures: current((found) => {
+      if (found.length > 0) {
+        const all = failures.querySelector("ul") ?? failures.appendChild(element("ul"));
+        all.append(...found.map(failure));
+        failures.hidden = false;
+      }
+    }),
+  };
+}
+
+async function read() {
+  reading += 1;
+  const turn = reading;
+  [images, notes, isReading] = [[], [], true];
+  failures.hidden = true;
+  failures.replaceChildren(element("h2", { textContent: "Did not come" }));
+  say();
+  redraw();
+  try {
+    await collect(page(turn));
+  } catch (error) {
+    if (!(error instanceof Refused)) {
+      console.error(error);
+    }
+    notes.push(error instanceof Refused ? error.message : "The page failed while reading. Reload it; the browser's console says more.");
+  }
+  if (turn === reading) {
+    isReading = false;
+    document.body.dataset.state = "read";
+    report();
+    if (notes.length > 0 && images.length === 0) {
+      summary.textContent = "Nothing to show";
+      say(...notes);
+    }
+  }
+}
+
+followTheme();
+filter.addEventListener("input", redraw);
+find("refresh").addEventListener("click", read);
+addEventListener("scroll", draw, { passive: true });
+addEventListener("resize", draw, { passive: true });
+addEventListener("keydown", (event) => {
+  if (event.key === "/" && document.activeElement !== filter) {
+    event.preventDefault();
+    filter.focus();
+  }
+});
+read();

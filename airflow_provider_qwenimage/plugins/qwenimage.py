@@ -1,0 +1,38 @@
+"""
+The plugin Airflow finds through the entry point ``airflow.plugins``.
+
+Every task process imports this module and reads its attributes, only the API server needs the web application:
+so that is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowPlugin
+
+PREFIX = "/qwenimage"
+_PAGE = "qwenimage/gallery?dag_id={DAG_ID}&run_id={RUN_ID}"  # relative: survives a path in [api] base_url
+
+
+class QwenImagePlugin(AirflowPlugin):
+    """A tab *Images* on task instances and Dag runs, and the application that serves it."""
+
+    name = "qwenimage"
+    external_views: ClassVar[list[dict[str, Any]]] = [  # type: ignore[misc]
+        {
+            "name": "Images",
+            "destination": "task_instance",
+            "url_route": "qwenimage",
+            "href": f"{_PAGE}&task_id={{TASK_ID}}&map_index={{MAP_INDEX}}",
+        },
+        {"name": "Images", "destination": "dag_run", "url_route": "qwenimage-run", "href": _PAGE},
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The application, built when the API server asks for it."""
+        from airflow_provider_qwenimage.plugins.app import app
+
+        return [{"name": "qwenimage", "app": app, "url_prefix": PREFIX}]

@@ -1,0 +1,143 @@
+"""What a task instance recorded as its images: the only ones that are ever served."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool  # noqa: TID253
+
+from airflow_provider_qwenimage.plugins import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_qwenimage.plugins.rest import RestApi
+
+_FRESH = 15.0  # seconds one page's worth of requests shares what was read
+_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A task instance; ``map_index`` is -1 for a task that is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @property
+    def is_one(self) -> bool:
+        """Whether this names one instance: ``~`` means any to the REST API, and a slash would leave the path."""
+        return not any(part in ("", "~", ".", "..") or "/" in part for part in self._parts)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where the REST API keeps it."""
+        return ("dags", self.dag_id, "dagRuns", self.run_id, "taskInstances", self.task_id)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return self.dag_id, self.run_id, self.task_id
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    What one task instance said it stored.
+
+    :param images: digest of the bytes by URI.
+    :param manifest: the manifest's URI.
+    :param aws_conn_id: the connection it stored them with.
+    """
+
+    images: dict[str, str]
+    manifest: str | None
+    aws_conn_id: str | None
+
+
+class Records:
+    """Reads records and keeps them for some seconds; who may read them is asked before, for every request."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Instance, tuple[float, Recorded]] = {}
+
+    async def of(self, instance: Instance, api: RestApi, *, uri: str | None = None) -> Recorded:
+        """
+        Return what ``instance`` recorded; empty where it recorded nothing.
+
+        :param uri: what is looked for; a record without it is read anew, for the task may still be storing.
+        """
+        now = time.monotonic()
+        until, recorded = self._kept.get(instance, (0.0, None))
+        if recorded is None or until < now or (uri is not None and uri not in recorded.images):
+            recorded = await _read(instance, api)
+            while len(self._kept) >= _KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept.pop(instance, None)
+            self._kept[instance] = (now + _FRESH, recorded)
+        return recorded
+
+
+async def _read(instance: Instance, api: RestApi) -> Recorded:
+    stored = await _xcom(instance, "stored", api)
+    manifest = await _xcom(instance, "manifest", api)
+    named = manifest.get("uri") if isinstance(manifest, dict) else None
+    uri = str(named) if _is_text(named) else None
+    if not isinstance(stored, list) and uri is None:
+        return Recorded(images={}, manifest=None, aws_conn_id=None)
+    aws_conn_id = await _aws_conn_id(instance, api)
+    if isinstance(stored, list):
+        images = dict(_digests(stored))
+    else:
+        # Large sets push their manifest only; it names its task, so it is as good as the task's own word.
+        images = await run_in_threadpool(_listed, str(uri), instance, aws_conn_id)
+    return Recorded(images=images, manifest=uri, aws_conn_id=aws_conn_id)
+
+
+def _digests(stored: list[Any]) -> Iterator[tuple[str, str]]:
+    for image in stored:
+        if isinstance(image, dict) and _is_text(image.get("uri")) and _is_text(image.get("sha256")):
+            yield image["uri"], image["sha256"]
+
+
+def _listed(uri: str, instance: Instance, aws_conn_id: str | None) -> dict[str, str]:
+    try:
+        found = serving.manifest(uri, owner=instance, aws_conn_id=aws_conn_id)
+    except serving.NotServed:
+        return {}
+    return {image.uri: image.sha256 for image in found.images}
+
+
+async def _xcom(instance: Instance, key: str, api: RestApi) -> Any:
+    entry = await api.get(*instance.path, "xcomEntries", key, map_index=instance.map_index)
+    value = entry["value"] if entry else None
+    try:
+        # The native form is what the database holds, which is JSON text for some versions of Airflow.
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+
+
+async def _aws_conn_id(instance: Instance, api: RestApi) -> str | None:
+    """Return the connection the task named; its rendered fields are kept for the latest runs only."""
+    mapped = (str(instance.map_index),) if instance.map_index >= 0 else ()
+    details = await api.get(*instance.path, *mapped) or {}
+    fields = details.get("rendered_fields") or {}
+    if "aws_conn_id" not in fields:
+        return _configured()
+    named = fields["aws_conn_id"]
+    return named if named not in ("", "None") else None
+
+
+def _configured() -> str:
+    from airflow.providers.common.compat.sdk import conf
+
+    return str(conf.get("qwenimage", "gallery_aws_conn_id", fallback="aws_default"))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""

@@ -1,0 +1,112 @@
+"""
+What monitoring sees: Airflow metrics, and attributes on the span Airflow opened for the task.
+
+docs/observability.md lists them all. Prompts, links and keys are in none of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_qwenimage.exceptions import QwenImageError
+    from airflow_provider_qwenimage.models.manifest import Failure, StoredImage
+    from airflow_provider_qwenimage.models.requests import Request
+    from airflow_provider_qwenimage.models.results import Generation
+
+# The names of OpenTelemetry's conventions for generative AI; what those have no name for is called qwenimage.*.
+# https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+
+
+def asked(request: Request, *, gateway: str, model: str | None, base_url: str) -> None:
+    """
+    Describe the request a task is about to send, or to resume.
+
+    :param model: the request's, or the connection's default.
+    :param base_url: where the gateway is; its host is told.
+    """
+    _describe(
+        {
+            "gen_ai.operation.name": "generate_content",
+            "gen_ai.output.type": "image",
+            "gen_ai.provider.name": gateway,
+            "gen_ai.request.model": model,
+            "gen_ai.request.choice.count": request.n,
+            "gen_ai.request.seed": request.seed,
+            "server.address": urlsplit(base_url).hostname,
+            "qwenimage.operation": request.operation,
+        }
+    )
+
+
+def delivered(generation: Generation, *, seconds: float | None = None) -> None:
+    """
+    Count a request the gateway answered with images; not one that is replayed from the record.
+
+    :param seconds: from sending the request to having its images, where one process saw both.
+    """
+    tags = {"gateway": generation.gateway, "model": generation.model or "unknown"}
+    stats = _stats()
+    stats.incr("qwenimage.requests_billed", tags=tags)
+    stats.incr("qwenimage.images", len(generation.images), tags=tags)
+    if generation.failures:
+        stats.incr("qwenimage.images_failed", len(generation.failures), tags=tags)
+    if seconds is not None:
+        stats.timing("qwenimage.request_duration", seconds * 1000, tags=tags)
+    usage = generation.usage
+    _describe(
+        {
+            "gen_ai.response.model": generation.model,
+            "gen_ai.response.id": generation.request_id,
+            "gen_ai.usage.input_tokens": usage.input_tokens,
+            "gen_ai.usage.output_tokens": usage.output_tokens,
+            "qwenimage.images": len(generation.images),
+            "qwenimage.images_failed": len(generation.failures),
+            "qwenimage.job_id": generation.job_id,
+            "qwenimage.cost": usage.cost,
+            "qwenimage.currency": usage.currency,
+        }
+    )
+
+
+def failed(error: QwenImageError) -> None:
+    """Count a request that brought no images: one that cost nothing, or one of which nobody knows."""
+    name = "outcomes_unknown" if error.may_be_billed else "requests_failed"
+    _stats().incr(f"qwenimage.{name}", tags={"error": type(error).__name__})
+    _describe({"error.type": type(error).__name__, "gen_ai.response.id": error.request_id})
+
+
+def stored(images: Sequence[StoredImage], failures: Sequence[Failure], *, seconds: float) -> None:
+    """
+    Count a set of images that lies in S3 now.
+
+    :param seconds: for the whole set.
+    """
+    size = sum(image.bytes for image in images)
+    stats = _stats()
+    stats.incr("qwenimage.images_stored", len(images))
+    stats.incr("qwenimage.bytes_stored", size)
+    if failures:
+        stats.incr("qwenimage.images_not_stored", len(failures))
+    stats.timing("qwenimage.store_duration", seconds * 1000)
+    _describe({"qwenimage.images_stored": len(images), "qwenimage.bytes_stored": size})
+
+
+def _stats() -> Any:
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats
+
+
+def _describe(attributes: dict[str, Any]) -> None:
+    """Put what is known on the current span; without tracing there is one that keeps nothing."""
+    try:
+        from opentelemetry import trace
+    except ImportError:  # comes with Airflow's task SDK from 3.3 on, before that where tracing is wanted
+        return
+    trace.get_current_span().set_attributes(
+        {name: value for name, value in attributes.items() if value is not None}
+    )

@@ -1,0 +1,175 @@
+"""Who gets what from the gallery: the permission is Airflow's, the images are the task's own, nothing else is served."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.conftest import look_up
+from plugins.people import BEN
+
+PAGES = ("gallery", "image", "manifest")
+
+
+@pytest.mark.parametrize("page", [*PAGES, "static/main.js"])
+def test_nobody_in_particular_gets_401(as_user, shown, page):
+    assert as_user(None).get(f"/qwenimage/{page}", params=shown.query()).status_code == 401
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_user_without_the_dag_gets_403(as_user, anna, rclone_s3, page):
+    secrets = look_up(anna, "secrets", rclone_s3)
+    assert as_user(BEN).get(f"/qwenimage/{page}", params=secrets.query()).status_code == 403
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_user_with_the_dag_gets_it(as_user, shown, page):
+    assert as_user(BEN).get(f"/qwenimage/{page}", params=shown.query()).status_code == 200
+
+
+def test_naming_two_dags_does_not_lend_the_permission_of_one_to_the_other(as_user, anna, rclone_s3):
+    secrets = look_up(anna, "secrets", rclone_s3)
+    query = secrets.query()
+    client = as_user(BEN)
+    for pair in (["pictures", "secrets"], ["secrets", "pictures"]):
+        answer = client.get("/qwenimage/image", params={**query, "dag_id": pair})
+        assert answer.status_code in (403, 404)
+        assert not answer.headers["content-type"].startswith("image/")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("page", [*PAGES, "static/main.js"])
+def test_nothing_takes_anything_but_a_get(anna, shown, method, page):
+    assert anna.request(method, f"/qwenimage/{page}", params=shown.query()).status_code == 405
+
+
+def test_the_image_is_served_as_it_was_stored(anna, shown):
+    answer = anna.get("/qwenimage/image", params=shown.query())
+    bucket, _, key = shown.stored[0]["uri"].removeprefix("s3://").partition("/")
+    assert answer.content == (shown.s3.folder / bucket / key).read_bytes()
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-length"] == str(shown.stored[0]["bytes"])
+
+
+def test_an_image_that_is_shown_again_is_not_sent_again(anna, shown):
+    first = anna.get("/qwenimage/image", params=shown.query())
+    again = anna.get(
+        "/qwenimage/image", params=shown.query(), headers={"If-None-Match": first.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_download_is_named_after_its_object(anna, shown):
+    answer = anna.get("/qwenimage/image", params=shown.query(download=True))
+    name = shown.stored[0]["uri"].rpartition("/")[2]
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+
+
+def foreign_uris(shown, anna):
+    other = look_up(anna, "secrets", shown.s3).stored[0]["uri"]
+    first = shown.stored[0]["uri"]
+    return [
+        other,
+        "s3://gallery/pictures/manifest.json",
+        "s3://elsewhere/x.png",
+        first + "x",
+        first.replace("s3://", "http://"),
+        first.replace("/pictures/", "/pictures/../secrets/"),
+        "http://169.254.169.254/latest/meta-data/",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "",
+    ]
+
+
+def test_what_the_task_did_not_record_is_not_there(anna, shown):
+    for uri in foreign_uris(shown, anna):
+        assert anna.get("/qwenimage/image", params=shown.query(uri=uri)).status_code == 404, uri
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"task_id": "generate"},
+        {"task_id": "~"},
+        {"run_id": "~"},
+        {"dag_id": "~"},
+        {"run_id": "../../secrets/dagRuns/x"},
+        {"task_id": "store/xcomEntries/stored"},
+        {"map_index": 0},
+        {"run_id": ""},
+    ],
+)
+def test_another_task_instance_does_not_have_it(anna, shown, changed):
+    assert anna.get("/qwenimage/image", params=shown.query(**changed)).status_code == 404
+
+
+@pytest.mark.parametrize("missing", ["dag_id", "run_id", "task_id", "uri"])
+def test_a_question_that_is_not_whole_is_refused(anna, shown, missing):
+    assert anna.get("/qwenimage/image", params=shown.query(**{missing: None})).status_code == 422
+
+
+def test_an_object_that_was_put_in_the_images_place_is_not_served(anna, shown):
+    uri = shown.stored[1]["uri"]
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client = shown.s3.client()
+    kept = client.get_object(Bucket=bucket, Key=key)
+    content, metadata = kept["Body"].read(), kept["Metadata"]
+    html = b"<script>alert(1)</script>"
+    try:
+        for body, facts in ((html, {}), (html, metadata), (content, {"sha256": "0" * 64})):
+            client.put_object(Bucket=bucket, Key=key, Body=body, Metadata=facts, ContentType="image/png")
+            answer = anna.get("/qwenimage/image", params=shown.query(uri=uri))
+            assert answer.status_code == 404
+            assert "replaced" in answer.json()["detail"]
+        client.delete_object(Bucket=bucket, Key=key)
+        gone = anna.get("/qwenimage/image", params=shown.query(uri=uri))
+        assert (gone.status_code, uri in gone.json()["detail"]) == (404, True)
+    finally:
+        client.put_object(Bucket=bucket, Key=key, Body=content, Metadata=metadata, ContentType="image/png")
+
+
+def test_the_manifest_is_the_tasks_own(anna, shown):
+    answer = anna.get("/qwenimage/manifest", params=shown.query(uri=None))
+    assert answer.headers["content-type"] == "application/json"
+    told = answer.json()
+    assert (told["dag_id"], told["run_id"], told["task_id"]) == ("pictures", shown.run_id, "store")
+    assert [image["uri"] for image in told["images"]] == [image["uri"] for image in shown.stored]
+
+
+def test_images_of_a_task_that_pushes_its_manifest_only_are_served(anna, shown):
+    (run,) = anna.get("/api/v2/dags/batch/dagRuns").raise_for_status().json()["dag_runs"]
+    of = {"dag_id": "batch", "run_id": run["dag_run_id"], "task_id": "store"}
+    images = anna.get("/qwenimage/manifest", params=of).raise_for_status().json()["images"]
+    assert [image["prompt"] for image in images] == ["a mug", "a lamp"]
+    for image in images:
+        answer = anna.get("/qwenimage/image", params={**of, "uri": image["uri"]})
+        assert (answer.status_code, len(answer.content)) == (200, image["bytes"])
+    foreign = anna.get("/qwenimage/image", params={**of, "uri": shown.stored[0]["uri"]})
+    assert foreign.status_code == 404
+
+
+@pytest.mark.parametrize("page", [*PAGES, "static/main.js", "static/nothing.js"])
+def test_every_answer_keeps_the_browser_in_check(anna, shown, page):
+    headers = anna.get(f"/qwenimage/{page}", params=shown.query()).headers
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "private, no-cache"
+
+
+def test_refusals_are_as_well_protected(as_user, shown):
+    headers = as_user(None).get("/qwenimage/image", params=shown.query()).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "content-security-policy" in headers
+
+
+@pytest.mark.parametrize("name", ["..%2Fapp.py", "app.py", "%2e%2e/app.py", "gallery"])
+def test_only_the_pages_own_files_are_served(anna, name):
+    assert anna.get(f"/qwenimage/static/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("page", ["docs", "redoc", "openapi.json", ""])
+def test_there_is_no_other_page(anna, page):
+    assert anna.get(f"/qwenimage/{page}").status_code == 404

@@ -103,6 +103,11 @@ class Bucket:
         """Return the URI of the object ``name`` under the prefix."""
         return f"s3://{self.name}/{self.prefix}{name}"
 
+    def reach(self) -> None:
+        """Raise ``TransferError`` where the bucket cannot be listed; costs one small request."""
+        with _speaking("list", self.uri("")):
+            self._client.list_objects_v2(Bucket=self.name, Prefix=self.prefix, MaxKeys=1)
+
     def names(self, *, deep: bool = False) -> dict[str, int]:
         """Return name and size of what lies under the prefix, folders below it only when ``deep``."""
         options = {"Bucket": self.name, "Prefix": self.prefix} | ({} if deep else {"Delimiter": "/"})
@@ -123,7 +128,7 @@ class Bucket:
         :param exclusive: leave an object that exists alone, where the server honours the condition.
         """
         facts = self._facts(content_type, sha256)
-        if "ChecksumAlgorithm" not in facts:
+        if facts.setdefault("ChecksumAlgorithm", "SHA256") == "SHA256":
             facts["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         return self._write(name, {**facts, "Body": body}, exclusive=exclusive)
 
@@ -231,6 +236,8 @@ def _send_at_once(request: Any, **_: Any) -> None:
 
 
 def _allowed(extra_args: Mapping[str, Any]) -> dict[str, Any]:
+    if not extra_args:
+        return {}
     from boto3.s3.transfer import S3Transfer
 
     # The checksum is ours to give; only its kind may be chosen.

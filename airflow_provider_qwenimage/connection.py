@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.requests import BlankIsNone, build
+from airflow_provider_qwenimage.models.coercion import BlankIsNone
+from airflow_provider_qwenimage.models.requests import build
 from airflow_provider_qwenimage.transport import Endpoint
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -47,7 +48,7 @@ class Prices(BaseModel):
     """What an image costs, by model name."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(init=False)
 
     currency: str | None = None
 
@@ -91,7 +92,12 @@ class Settings(BaseModel):
 
 
 def read(
-    *, host: str | None, port: int | None, schema: str | None, password: str | None, extra: dict[str, Any]
+    *,
+    host: str | None,
+    port: int | None,
+    schema: str | None,
+    password: str | None,
+    extra: str | dict[str, Any] | None,
 ) -> Settings:
     """
     Turn the fields of a connection into settings.
@@ -99,7 +105,7 @@ def read(
     :raises InvalidRequest: naming the field and what to do.
     """
     try:
-        extras = build(Extras, **extra)
+        extras = build(Extras, **_fields(extra))
     except InvalidRequest as error:
         raise InvalidRequest(f"extra.{error.field}", error.rule) from None
     host = (host or "").strip()
@@ -141,6 +147,22 @@ def _key(password: str | None) -> str | None:
             "password", "holds a blank, a line break or a sign that no API key has: copy it anew"
         )
     return key or None
+
+
+def _fields(extra: str | dict[str, Any] | None) -> dict[str, Any]:
+    """Read the extra; text that is no object would otherwise be no settings at all."""
+    if isinstance(extra, str) and extra.strip():
+        try:
+            extra = json.loads(extra)
+        except ValueError:
+            raise InvalidRequest("json", "the connection's extra is not JSON") from None
+    if not extra:
+        return {}
+    if not isinstance(extra, dict):
+        raise InvalidRequest(
+            "json", f"the connection's extra must be an object, got a {type(extra).__name__}"
+        )
+    return extra
 
 
 def _base_url(host: str, port: int | None, schema: str | None) -> str:

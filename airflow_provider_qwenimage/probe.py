@@ -74,12 +74,13 @@ def _read(reply: Reply, settings: Settings) -> tuple[bool, str]:
         return False, f"{settings.endpoint.base_url} answers, but not like an API: check the host."
     if said := refusal_in(found[0]):
         return False, f"{settings.gateway.title} refused: {redact(said.message or said.code)}"
-    offered = {as_dict(item).get("id") for item in as_list(found[0].get("data"))}
-    if (
-        settings.gateway.check.lists == "models"
-        and settings.model
-        and offered
-        and settings.model not in offered
-    ):
+    offered = {_bare(as_dict(item).get("id")) for item in as_list(found[0].get("data"))}
+    lists_models = settings.gateway.check.lists == "models"
+    if lists_models and settings.model and offered and _bare(settings.model) not in offered:
         return True, f"Key accepted, but the default model {settings.model!r} is not listed: check its name."
     return True, f"Key accepted by {settings.gateway.title}."
+
+
+def _bare(name: object) -> str:
+    """Return a model's name without its provider: lists and connections write it either way."""
+    return str(name).rpartition("/")[2]

@@ -24,9 +24,12 @@ def key_for(settings: Settings) -> Callable[[str], dict[str, str]]:
     """
     Return what ``Downloads.authorize`` takes: the key's header for URLs below the gateway's images route.
 
-    Scheme, host, port and the path up to that route must be those of the connection.
+    Scheme, host, port and the path up to that route must be those of the connection, and the gateway an engine:
+    the others leave their images with an object store, which is never shown the key.
     """
     endpoint = settings.endpoint
+    if not settings.gateway.edits:
+        return lambda _: {}
     route = urlsplit(join(endpoint.base_url, settings.gateway.generations).rpartition("/")[0])
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
 

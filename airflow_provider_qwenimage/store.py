@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Self
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.bucket import Bucket
 from airflow_provider_qwenimage.download import Authorize, Downloads, Limits, anonymous
-from airflow_provider_qwenimage.exceptions import QwenImageError, TransferError
+from airflow_provider_qwenimage.exceptions import (
+    BlockedHost,
+    ImageExpired,
+    ImageTooLarge,
+    QwenImageError,
+    TransferError,
+)
 from airflow_provider_qwenimage.imagefile import ImageFacts, extension
 from airflow_provider_qwenimage.models.filename import Filename
 from airflow_provider_qwenimage.models.links import moment
@@ -44,6 +50,8 @@ if TYPE_CHECKING:
     Write = Callable[[str, bool], bool]
 
 log = logging.getLogger(__name__)
+
+_LASTING = (ImageExpired, ImageTooLarge, BlockedHost)  # a retry meets them again
 
 
 class ImageStore:
@@ -114,7 +122,7 @@ class ImageStore:
         log.info("Storing %d images under %s", len(sources), self._bucket.uri(""))
         images: list[StoredImage] = []
         failures: list[Failure] = []
-        cause: BaseException | None = None
+        errors: list[Exception] = []
         workers = ThreadPoolExecutor(
             min(self.options.max_concurrency, max(len(sources), 1)), "qwenimage-store"
         )
@@ -128,14 +136,14 @@ class ImageStore:
                 try:
                     images.append(future.result())
                 except (QwenImageError, OSError) as error:
-                    cause = cause or error
+                    errors.append(error)
                     failures.append(Failure(index=index, reason=redact(error)))
         except BaseException:  # the task is being killed: what waits stops, what has not begun never does
             self._stopped.set()
             raise
         finally:
             workers.shutdown(cancel_futures=True)
-        return self.finish(images, failures=failures, missing=missing, cause=cause)
+        return self.finish(images, failures=failures, missing=missing, errors=errors)
 
     def store_one(self, source: ImageSource, *, index: int) -> StoredImage:
         """
@@ -164,7 +172,7 @@ class ImageStore:
         *,
         failures: Sequence[Failure] = (),
         missing: Sequence[Failure] = (),
-        cause: BaseException | None = None,
+        errors: Sequence[Exception] = (),
     ) -> Outcome:
         """Write the manifest of a set that is complete or may have failures; leave word of any other."""
         log.info("%d images stored under %s, %d failed", len(images), self._bucket.uri(""), len(failures))
@@ -176,7 +184,8 @@ class ImageStore:
             self._shelf.leave(images)
         except TransferError as error:  # the failures themselves are what has to be told
             log.warning("%s", error)
-        return Outcome(tuple(images), tuple(failures), cause=cause)
+        lasting = bool(errors) and all(isinstance(error, _LASTING) for error in errors)
+        return Outcome(tuple(images), tuple(failures), cause=next(iter(errors), None), lasting=lasting)
 
     def _arrival(self, source: ImageSource) -> Downloaded:
         limit = self.options.max_image_bytes

@@ -71,7 +71,7 @@ def test_what_is_blank_is_unset():
         ({"gateway": "tokenhot", "time_out": 3}, r"extra\.time_out: is not known; known are gateway, model"),
         ({"gateway": "tokenbot"}, "'tokenbot' is not known; known are tokenhot, onetoken"),
         ({"gateway": "tokenhot", "timeout": "soon"}, r"extra\.timeout: .*number.*'soon'"),
-        ({"gateway": "tokenhot", "timeout": 0}, r"extra\.timeout: .*greater than 0"),
+        ({"gateway": "tokenhot", "timeout": 0}, r"extra\.timeout: .*above 0"),
         ({"gateway": "tokenhot", "timeout": True}, r"extra\.timeout: must be a number"),
         ({"gateway": "tokenhot", "timeout": "inf"}, r"extra\.timeout: .*finite"),
         ({"gateway": "tokenhot", "request_format": "xml"}, r"extra\.request_format: .*'native' or 'flat'"),
@@ -259,3 +259,9 @@ def test_a_host_that_is_no_url_is_told_and_not_raised(ask):
 
     assert not ok
     assert "host: " in message
+
+
+@pytest.mark.parametrize("extra", ["[1]", '"x"', "not json", "7"])
+def test_an_extra_that_is_no_object_is_refused(extra):
+    with pytest.raises(InvalidRequest, match=r"extra\.json: the connection's extra"):
+        connection.read(host="https://gw.test", port=None, schema=None, password="k", extra=extra)

@@ -132,7 +132,7 @@ def test_a_request_that_breaks_a_rule_is_refused_before_anything_is_sent(call, g
     for fields, words in (
         ({"prompt": " ", "model": "qwen-image-plus"}, "prompt: must not be empty"),
         ({"prompt": "a", "model": "qwen-image-plus", "n": "two"}, "n: must be a whole number, got 'two'"),
-        ({"prompt": "a", "model": "qwen-image-plus", "n": 0}, "n: .*greater than or equal to 1"),
+        ({"prompt": "a", "model": "qwen-image-plus", "n": 0}, "n: must be at least 1"),
         ({"prompt": "a", "model": "qwen-image-plus", "size": "big"}, "size: must look like"),
         ({"prompt": "a"}, "model: is not set"),
     ):

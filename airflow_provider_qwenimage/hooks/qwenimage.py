@@ -240,7 +240,7 @@ def _read(conn: Any) -> Settings:
     from airflow_provider_qwenimage.connection import read
 
     return read(
-        host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra_dejson
+        host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra
     )
 
 

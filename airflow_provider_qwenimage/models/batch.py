@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_qwenimage.defaults import JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count, WholeNumber
 from airflow_provider_qwenimage.models.options import Seconds
-from airflow_provider_qwenimage.models.requests import BlankIsNone, Count, WholeNumber
 
 MAX_CONCURRENCY = 8
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_provider_qwenimage.defaults import JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.models.requests import BlankIsNone
+from airflow_provider_qwenimage.models.coercion import BlankIsNone
 
 Seconds = Annotated[float, Field(gt=0)]
 

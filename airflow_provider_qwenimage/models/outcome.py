@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.exceptions import TransferIncomplete
+from airflow_provider_qwenimage.exceptions import TransferIncomplete, never_retried
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.manifest import Failure, StoredImage
@@ -21,12 +21,14 @@ class Outcome:
     :param images: what is stored, in input order.
     :param failures: what is not.
     :param manifest: its URI; ``None`` where the set is incomplete and must not look complete.
+    :param lasting: every failure is one that a retry meets again: a dead link, too large, a closed host.
     """
 
     images: tuple[StoredImage, ...]
     failures: tuple[Failure, ...] = ()
     manifest: str | None = None
     cause: BaseException | None = field(default=None, repr=False)
+    lasting: bool = False
 
     @property
     def uris(self) -> list[str]:
@@ -45,9 +47,10 @@ class Outcome:
         total = len(self.images) + len(self.failures)
         told = [f"#{failure.index}: {failure.reason}" for failure in self.failures[:_SHOWN_FAILURES]]
         more = len(self.failures) - len(told)
-        raise TransferIncomplete(
+        incomplete = TransferIncomplete(
             f"{len(self.failures)} of {total} images could not be stored: "
             + " | ".join(told + ([f"and {more} more"] if more else [])),
             failures=[failure.model_dump() for failure in self.failures],
             advice="What was stored stays; a retry stores only what is missing and buys nothing.",
-        ) from self.cause
+        )
+        raise (never_retried(incomplete) if self.lasting else incomplete) from self.cause

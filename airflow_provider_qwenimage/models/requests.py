@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeGuard, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +17,17 @@ from pydantic import (
 )
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.coercion import (
+    UNSET,
+    BlankIsNone,
+    Boxes,
+    Count,
+    Images,
+    Prompt,
+    RenderedNoneIsNone,
+    Seed,
+    literal,
+)
 from airflow_provider_qwenimage.redaction import redact
 
 Operation = Literal["generate", "edit", "sequence"]
@@ -55,7 +62,7 @@ class Size:
         if not isinstance(value, str):
             raise ValueError(f"must look like {SIZE_FORMS}, got {value!r}")
         text = value.strip().strip("[]()").replace(",", "*")
-        if not text:
+        if text.lower() in UNSET:
             return None
         if match := _PAIR.fullmatch(re.sub(r"\s+", "", text)):
             width, height = int(match[1]), int(match[2])
@@ -77,73 +84,6 @@ class Size:
             return self.tier
         across, down = self.ratio or (0, 0)
         return f"{across:g}:{down:g}"
-
-
-def _blank_is_none(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
-
-
-def _whole_number(value: object) -> object:
-    """Take ``2`` and ``"2"``; refuse ``True``, ``10.5`` and ``"two"`` in words an author understands."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(f"must be a whole number, got {value!r}")
-    try:
-        return int(value)
-    except ValueError:
-        raise ValueError(f"must be a whole number, got {value!r}") from None
-
-
-def _several(value: object) -> object:
-    """Take one image for a list of one, the list that a template rendered to text, the lists of mapped tasks."""
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        return _several(_literal(value)) if value.lstrip().startswith("[") else (value.strip(),)
-    return tuple(_leaves(value)) if _is_list(value) else value
-
-
-def _leaves(items: Iterable[object]) -> Iterator[object]:
-    for item in items:
-        if _is_list(item):
-            yield from _leaves(item)
-        else:
-            yield item
-
-
-def _is_list(value: object) -> TypeGuard[Sequence[object]]:
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-
-
-def _literal(value: object) -> object:
-    """Read what a template rendered to text: JSON, or Python's own spelling of an XCom."""
-    if not isinstance(value, str):
-        return value
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(value)
-        except (ValueError, SyntaxError):
-            continue
-    raise ValueError(f"must be a list or an object, got {value[:80]!r}")
-
-
-def _prompt(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
-WholeNumber = BeforeValidator(_whole_number)
-BlankIsNone = BeforeValidator(_blank_is_none)
-
-Prompt = Annotated[str, AfterValidator(_prompt)]
-Images = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several)]
-Box = Annotated[tuple[int, ...], Field(min_length=4, max_length=4)]
-Boxes = Annotated[tuple[tuple[Box, ...], ...] | None, BeforeValidator(_literal), BlankIsNone]
-Count = Annotated[int, WholeNumber, Field(ge=1)]
-# 0..2147483647 on every model (A-t2i, A-w26, A-w27, 2026-02)
-Seed = Annotated[Annotated[int, Field(ge=0, le=2147483647)] | None, WholeNumber, BlankIsNone]
 
 
 class ImageRequest(BaseModel):
@@ -169,14 +109,14 @@ class ImageRequest(BaseModel):
     model: Annotated[str | None, BlankIsNone] = None
     size: Annotated[Size | None, BeforeValidator(Size.parse)] = None
     n: Count = 1
-    negative_prompt: str | None = None
+    negative_prompt: Annotated[str | None, RenderedNoneIsNone] = None
     seed: Seed = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("parameters", mode="before")
     @classmethod
     def _no_parameters_is_empty(cls, value: object) -> object:
-        return {} if value is None or value == "" else _literal(value)
+        return {} if value is None or value == "" else literal(value)
 
     @model_validator(mode="after")
     def _say_each_thing_once(self) -> ImageRequest:
@@ -229,6 +169,26 @@ KINDS: dict[str, type[Request]] = {
 }
 _Model = TypeVar("_Model", bound=BaseModel)
 
+# What pydantic says of types and bounds, in an author's words.
+_WORDS = {
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold at most {max_length}",
+    "missing": "is required",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+}
+
 
 def build(kind: type[_Model], **fields: Any) -> _Model:
     """
@@ -239,13 +199,19 @@ def build(kind: type[_Model], **fields: Any) -> _Model:
     try:
         return kind(**fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "request"
-        rule = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            rule = f"is not known; known are {', '.join(kind.model_fields)}"
-        elif first["type"] != "value_error":
-            rule = f"{rule[:1].lower()}{rule[1:]}, got {redact(repr(first['input']), limit=80)}"
-        if field == "request" and ": " in rule:
-            field, _, rule = rule.partition(": ")
-        raise InvalidRequest(field, rule) from None
+        raise InvalidRequest(*_complaint(error, kind)) from None
+
+
+def _complaint(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
+    """Put the first thing that is wrong in words: the field, and the rule it breaks."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "request"
+    rule = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        rule = f"is not known; known are {', '.join(kind.model_fields)}"
+    elif first["type"] != "value_error":
+        words = _WORDS.get(first["type"], f"{rule[:1].lower()}{rule[1:]}").format(**first.get("ctx", {}))
+        rule = f"{words}, got {redact(repr(first['input']), limit=80)}"
+    if field == "request" and ": " in rule:
+        field, _, rule = rule.partition(": ")
+    return field, rule

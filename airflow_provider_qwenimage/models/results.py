@@ -105,13 +105,14 @@ class Asked(_Result):
     @classmethod
     def of(cls, request: ImageRequest) -> Asked:
         """Keep of a request what its images will be described with."""
+        seed, size = request.parameters.get("seed"), request.parameters.get("size")
         return cls(
             operation=request.operation,
             model=request.model,
             prompt=request.prompt,
             n=request.n,
-            seed=request.seed,
-            size=request.size.text() if request.size else None,
+            seed=seed if request.seed is None and isinstance(seed, int) else request.seed,
+            size=request.size.text() if request.size else size if isinstance(size, str) else None,
         )
 
 

@@ -109,6 +109,8 @@ def _source(value: str | Mapping[str, Any] | GeneratedImage, path: str) -> Image
     location = location.strip()
     if location.partition(":")[0].lower() not in _KINDS:
         raise InvalidRequest(path, "must be an http, https, s3 or data URL")
+    if location.startswith("s3://") and not location.removeprefix("s3://").partition("/")[2]:
+        raise InvalidRequest(path, "names a bucket and no object: must be s3://bucket/key")
     return ImageSource(location=location, fields=_fields({"url": location, **value}, path))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count
 from airflow_provider_qwenimage.models.layout import (
     FILENAME,
     MAX_CONCURRENCY,
@@ -14,7 +15,6 @@ from airflow_provider_qwenimage.models.layout import (
     IfExists,
     OnError,
 )
-from airflow_provider_qwenimage.models.requests import BlankIsNone, Count
 
 
 def _object(value: object) -> object:

@@ -207,12 +207,16 @@ class QwenImageBaseOperator(BaseOperator):
 
     def _pay(self, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""
+        from airflow_provider_qwenimage.operators.delivery import prepare
+
         planned = self.hook.plan(self._ready(request), inline=options.persist_to is not None)
         if self.deferrable and not planned.is_job:
             self.log.info(
                 "%s has no job for this model: running on the worker.", self.hook.settings.gateway.title
             )
-        self.hook.get_conn()  # whatever can fail before the request does so before its intent is on record
+        # Whatever can fail before the request does so before its intent is on record, and before it is paid.
+        self.hook.get_conn()
+        prepare(self, planned.request, options)
         ledger.intend()
         try:
             outcome = self.hook.send(planned)

@@ -7,7 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.exceptions import TransferError, UnexpectedReply, never_retried
+from airflow_provider_qwenimage.exceptions import (
+    InvalidRequest,
+    TransferError,
+    UnexpectedReply,
+    never_retried,
+)
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
@@ -17,8 +22,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.ledger import Ledger
     from airflow_provider_qwenimage.models.options import Options
+    from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+
+
+_INLINE = ("b64_json", "b64", "base64", "file")  # vLLM-Omni and SGLang (contract 6.4)
 
 
 def deliver(
@@ -61,6 +70,31 @@ def _keep(
     push(operator, context, stored.xcom())
     ledger.keep(stored)
     return stored
+
+
+def prepare(operator: QwenImageBaseOperator, request: Request, options: Options) -> None:
+    """
+    See to it, before anything is paid, that the images will have a place.
+
+    :raises InvalidRequest: the author asks for images inside the reply and names no place for them.
+    :raises TransferError: the place cannot be reached; nothing was sent.
+    """
+    if not options.persist_to:
+        asked = str(request.parameters.get("response_format", "")).lower()
+        if asked in _INLINE:
+            raise InvalidRequest(
+                "persist_to", f"is required with response_format={asked!r}: XCom takes no images"
+            )
+        return
+    from airflow_provider_qwenimage.bucket import Bucket
+
+    try:
+        bucket = Bucket(options.persist_to, aws_conn_id=operator.aws_conn_id, max_connections=1)
+        bucket.reach()
+    except TransferError as error:
+        error.billing, error.advice = "no", f"Nothing was sent or billed. {error.advice}".strip()
+        raise
+    bucket.close()
 
 
 def push(operator: BaseOperator, context: Context, keys: dict[str, Any]) -> None:

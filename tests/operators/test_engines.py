@@ -221,3 +221,10 @@ def fetched(base_url, *, downloads=None):
 
 def _data_url():
     return f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+
+
+def test_a_gateway_that_is_no_engine_is_never_shown_its_own_key_again():
+    """Its images lie with an object store, even where that answers under the API's own address."""
+    extra = {"gateway": "tokenhot"}
+    gateway = read(host="https://gw.test", port=None, schema=None, password="sk-tokenhot", extra=extra)
+    assert key_for(gateway)("https://gw.test/v1/images/x/content") == {}

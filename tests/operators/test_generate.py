@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -84,20 +85,62 @@ def test_an_engine_that_answers_inline_keeps_the_paid_images_and_asks_for_persis
     shutil.rmtree(folder)
 
 
-def test_a_storage_that_is_away_costs_a_retry_and_no_image(simulator, qwenimage_connection, s3, bucket):
-    simulator.state.reset()
-    airflow = InMemoryAirflow()
+def test_a_bucket_that_is_not_there_is_found_before_paying(simulator, qwenimage_connection, moto_s3):
+    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = moto_s3.connection
     task = task_for(qwenimage_connection("tokenhot"), persist_to="s3://no-such-bucket/a/", retries=1)
 
-    first = airflow.run(task)
-    task.persist_to = f"s3://{bucket}/a/"
-    second = airflow.run(task)
+    attempt = InMemoryAirflow().run(task)
+
+    assert attempt.state == "up_for_retry"
+    assert "Nothing was sent or billed" in str(attempt.error)
+    assert simulator.state.posts == 0
+
+
+def test_a_copy_that_fails_costs_a_retry_and_no_image(simulator, qwenimage_connection, s3, bucket):
+    simulator.fault("file_404", times=1, on="file")
+    airflow = InMemoryAirflow()
+    task = task_for(qwenimage_connection("tokenhot"), persist_to=f"s3://{bucket}/a/", retries=1)
+
+    first, second = airflow.run(task), airflow.run(task)
 
     assert first.state == "up_for_retry"
     assert first.result is None
     assert first.xcoms["images"][0]["url"].startswith("http://")
     assert second.state == "success"
     assert simulator.state.posts == 1
+
+
+def test_a_dead_link_ends_the_task_because_a_retry_meets_it_again(
+    simulator, qwenimage_connection, s3, bucket
+):
+    simulator.fault("expired_url", times=1)
+    task = task_for(qwenimage_connection("tokenhot"), persist_to=f"s3://{bucket}/a/", retries=2)
+
+    attempt = InMemoryAirflow().run_to_end(task)
+
+    assert (attempt.state, attempt.try_number) == ("failed", 1)
+    assert "expired" in str(attempt.error)
+    assert simulator.state.posts == 1
+
+
+def test_base64_asked_for_without_a_place_to_store_it_is_refused(simulator, qwenimage_connection):
+    task = task_for(qwenimage_connection("openai-compatible"), parameters={"response_format": "b64_json"})
+
+    attempt = InMemoryAirflow().run(task)
+
+    assert "persist_to: is required" in str(attempt.error)
+    assert simulator.state.posts == 0
+
+
+@pytest.mark.parametrize("argument", ["model", "size", "negative_prompt", "seed", "persist_to"])
+def test_a_template_that_renders_to_none_means_unset(simulator, qwenimage_connection, argument):
+    conn_id = qwenimage_connection("tokenhot", model="qwen-image-plus")
+
+    attempt = InMemoryAirflow().run(task_for(conn_id, **{argument: "{{ none }}"}))
+
+    assert attempt.error is None
+    (body,) = simulator.state.bodies
+    assert "None" not in str(body)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Takes what templates, URIs and XComs make of a value: text for numbers, lists and nothing at all."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, NoReturn, TypeGuard
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+UNSET = ("", "none")  # what Jinja makes of a value that is not there, in lower case
+
+
+def _blank_is_none(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in UNSET else value
+
+
+def _rendered_none_is_none(value: object) -> object:
+    """Keep an empty text: it is sent as it is."""
+    return None if isinstance(value, str) and value.strip() == "None" else value
+
+
+def _empty_is_none(value: object) -> object:
+    return None if isinstance(value, (list, tuple)) and not value else value
+
+
+def _whole_number(value: object) -> object:
+    """Take ``2``, ``2.0`` and ``"2"``; refuse ``True``, ``10.5`` and ``"two"`` in words an author understands."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (float, str)):
+        _no_whole_number(value)
+    try:
+        number = float(value)
+    except ValueError:
+        _no_whole_number(value)
+    return int(number) if number.is_integer() else _no_whole_number(value)
+
+
+def _no_whole_number(value: object) -> NoReturn:
+    raise ValueError(f"must be a whole number, got {value!r}")
+
+
+def _several(value: object) -> object:
+    """Take one image for a list of one, the list that a template rendered to text, the lists of mapped tasks."""
+    if value is None or _blank_is_none(value) is None:
+        return ()
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return _several(literal(value))
+    if _is_list(value):
+        return tuple(_leaves(value))
+    return (_url(value),) if isinstance(value, (str, Mapping)) else value
+
+
+def _leaves(items: Iterable[object]) -> Iterator[object]:
+    for item in items:
+        if _is_list(item):
+            yield from _leaves(item)
+        else:
+            yield _url(item)
+
+
+def _url(item: object) -> object:
+    """Take an image object of the XCom key ``images`` or ``stored`` for its URL."""
+    if isinstance(item, Mapping):
+        return item.get("uri") or item.get("url")
+    return item.strip() if isinstance(item, str) else item
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def literal(value: object) -> object:
+    """Read what a template rendered to text: JSON, or Python's own spelling of an XCom."""
+    if not isinstance(value, str):
+        return value
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(value)
+        except (ValueError, SyntaxError):
+            continue
+    raise ValueError(f"must be a list or an object, got {value[:80]!r}")
+
+
+def _prompt(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+WholeNumber = BeforeValidator(_whole_number)
+BlankIsNone = BeforeValidator(_blank_is_none)
+RenderedNoneIsNone = BeforeValidator(_rendered_none_is_none)
+
+Prompt = Annotated[str, AfterValidator(_prompt)]
+Images = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several)]
+Box = Annotated[tuple[int, ...], Field(min_length=4, max_length=4)]
+Boxes = Annotated[
+    tuple[tuple[Box, ...], ...] | None, BeforeValidator(_empty_is_none), BeforeValidator(literal), BlankIsNone
+]
+Count = Annotated[int, WholeNumber, Field(ge=1)]
+# 0..2147483647 on every model (A-t2i, A-w26, A-w27, 2026-02)
+Seed = Annotated[Annotated[int, Field(ge=0, le=2147483647)] | None, WholeNumber, BlankIsNone]

@@ -23,6 +23,14 @@ PICTURES = Path(__file__).parent.parent.parent / "docs" / "images"
 PATIENCE = 60.0
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DRIVER = ("chromedriver",)
+# It looks at this machine's pages and calls nobody else.
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
 HOW_TO_INSTALL = "The browser suite needs Chromium and its driver: apt-get install chromium chromium-driver"
 _MOVING = (
     "return document.getAnimations().filter((it) => it.effect.getTiming().iterations !== Infinity).length"
@@ -46,7 +54,7 @@ class Browser:
     def __init__(self, url: str, programs: tuple[str, str]) -> None:
         options = webdriver.ChromeOptions()
         options.binary_location = programs[0]
-        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", *QUIET):
             options.add_argument(argument)
         options.add_argument("--window-size=1360,1000")
         options.add_argument("--hide-scrollbars")

@@ -2,9 +2,10 @@
 #
 #   make demo    prompts to images in a local S3, through Airflow and the simulator
 #   make test    the whole test suite
-#   make test-e2e   its other half, on a real Airflow whose workers and triggerer are killed: minutes
+#   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
 #   make lint    ruff and mypy
 #   make wheel   build the wheel and check it, installed, in a clean environment
+#   make bench   what the provider costs against its alternatives, as ratios: about ten minutes
 #   make clean   remove what the targets made
 
 SHELL := /bin/bash
@@ -12,16 +13,22 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-e2e lint wheel clean
+.PHONY: demo test test-e2e lint wheel bench clean
 
 demo: $(READY)
 	@$(RUN) -m demo
 
 test: $(READY)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n 2 $(ARGS)
 
-test-e2e: $(READY)
+test-e2e: $(VENV)/.e2e
 	$(RUN) -m pytest tests/e2e $(ARGS)
+	$(RUN) -m pytest tests/browser $(ARGS)
+	$(RUN) -m pytest tests/lineage $(ARGS)
+
+$(VENV)/.e2e: $(READY)
+	@(uv pip install -q --python $(RUN) --group e2e 2>/dev/null || $(RUN) -m pip install -q --group e2e)
+	@touch $@
 
 lint: $(READY)
 	$(RUN) -m ruff check .
@@ -32,6 +39,14 @@ wheel: $(READY)
 	rm -rf dist
 	$(RUN) -m build --wheel --outdir dist .
 	$(RUN) tests/wheel/check_wheel.py dist/*.whl
+
+# The compared libraries are added to .venv by the first run; uv or pip, as the bootstrap found them.
+bench: $(VENV)/.bench
+	$(RUN) -m benchmarks $(ARGS)
+
+$(VENV)/.bench: $(READY)
+	@(uv pip install -q --python $(RUN) --group bench 2>/dev/null || $(RUN) -m pip install -q --group bench)
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .demo dist .mypy_cache .ruff_cache

@@ -36,10 +36,13 @@ _CONNECTION: dict[str, Any] = {
     "hook-name": "Qwen Image Gateway",
     "hook-class-name": f"{_PACKAGE}.hooks.qwenimage.QwenImageHook",
     "ui-field-behaviour": {
-        "hidden-fields": ["schema", "port", "login"],
+        # The port stays: the Test button of Airflow 3.3.1 and 3.3.2 refuses a connection without one
+        # (apache/airflow#73298), and there is no other way to press it.
+        "hidden-fields": ["schema", "login"],
         "relabeling": {"host": "Gateway URL", "password": "API Key"},
         "placeholders": {
             "host": "https://gateway.example/prefix; empty for the gateway's own URL",
+            "port": "443; may stay empty, but the Test button of some Airflow versions needs it",
             "password": "sk-…",
         },
     },
@@ -100,6 +103,14 @@ _CONFIG: dict[str, Any] = {
             "example": "10",
             "default": "20",
         },
+        "gallery_aws_conn_id": {
+            "description": "With which AWS connection the API server shows the images of runs so old that Airflow "
+            "no longer knows the connection of their task.",
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "aws_images",
+            "default": "aws_default",
+        },
     },
 }
 
@@ -132,6 +143,11 @@ def get_provider_info() -> dict[str, Any]:
                 "target-integration-name": _S3,
                 "python-module": f"{_PACKAGE}.transfers.qwenimage_to_s3",
             }
+        ],
+        "extra-links": [
+            f"{_PACKAGE}.operators.links.ImagesLink",
+            f"{_PACKAGE}.operators.links.ManifestLink",
+            f"{_PACKAGE}.operators.links.BucketLink",
         ],
         "task-decorators": [
             {

@@ -86,6 +86,19 @@ class Endpoint:
         limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
         return httpx.AsyncClient(**self._options(), limits=limits)
 
+    def async_clients(self, connections: int, *, each: int = 8) -> tuple[httpx.AsyncClient, ...]:
+        """
+        Open clients for ``connections`` at once; the caller closes them.
+
+        Several, because the time a pool of httpcore takes for a request grows with the square of its connections.
+
+        :param each: connections of one client.
+        """
+        options = self._options()
+        options["verify"] = httpx.create_ssl_context(verify=options["verify"])  # read once for all
+        limits = httpx.Limits(max_connections=each, max_keepalive_connections=each)
+        return tuple(httpx.AsyncClient(**options, limits=limits) for _ in range(-(-connections // each)))
+
 
 def _tls(verify: bool | str) -> bool | ssl.SSLContext:
     if not isinstance(verify, str):
@@ -243,7 +256,10 @@ class _Body:
         key = client.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if len(key) >= _REAL_KEY and key in body:  # some gateways quote the key they refuse
             body = body.replace(key, b"***")
-        headers = {name.lower(): value for name, value in self._head.headers.items()}
+        # httpx guesses an encoding anew for every name it is asked for.
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._head.headers.raw
+        }
         return Reply(status=self._head.status_code, headers=headers, body=body)
 
 

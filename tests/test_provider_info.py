@@ -67,10 +67,11 @@ def test_no_field_of_the_form_is_hidden_by_the_secrets_masker():
 
 def test_every_section_follows_airflows_strict_schema():
     path = Path(airflow.__file__).parent / "provider.yaml.schema.json"
-    sections = json.loads(path.read_text(encoding="utf-8"))["properties"]
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    sections = schema["properties"]
     assert set(INFO) <= set(sections)
     for section, value in INFO.items():
-        jsonschema.validate(value, sections[section])
+        jsonschema.validate(value, {**sections[section], "definitions": schema["definitions"]})
     known = sections["connection-types"]["items"]["properties"]
     assert set(CONNECTION) <= set(known), "Airflow ignores keys it does not know, without a word"
     for field in CONNECTION["conn-fields"].values():
@@ -95,7 +96,7 @@ print(form.model_dump_json())
     assert list(form["extra_fields"]) == list(CONNECTION["conn-fields"])
     assert form["extra_fields"]["gateway"]["schema"]["enum"] == list(catalog.gateways())
     assert form["standard_fields"]["password"]["title"] == "API Key"
-    assert form["standard_fields"]["port"]["hidden"] is True
+    assert form["standard_fields"]["login"]["hidden"] is True
 
 
 def test_airflow_lists_the_provider_with_its_version():

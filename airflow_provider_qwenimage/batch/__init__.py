@@ -1,0 +1,9 @@
+"""
+Thousands of requests in one task; what is paid is never paid again.
+
+::
+
+    rows ─► items ─► fan-out ──► asking ──► keeping ──► manifest
+                        │           │           │
+                      pacing     journal ◄──────┘      progress
+"""

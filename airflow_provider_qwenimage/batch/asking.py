@@ -1,0 +1,151 @@
+"""Asks the gateway for one request of a batch, with its intent in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage import calls
+from airflow_provider_qwenimage.batch.entries import Entry
+from airflow_provider_qwenimage.catalog.rules import check
+from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TemporaryRefusal
+from airflow_provider_qwenimage.inputs import Inputs
+from airflow_provider_qwenimage.models.results import Generation, Job
+from airflow_provider_qwenimage.wire.flows import Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from airflow_provider_qwenimage.batch.items import Item
+    from airflow_provider_qwenimage.batch.journal import Journal
+    from airflow_provider_qwenimage.batch.pacing import Pace
+    from airflow_provider_qwenimage.calls import Plan
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.batch import BatchOptions
+    from airflow_provider_qwenimage.models.requests import Request
+    from airflow_provider_qwenimage.s3_inputs import S3Inputs
+    from airflow_provider_qwenimage.transport import AsyncHttpClient
+
+_ATTEMPTS = (
+    10  # of a request that was turned away at the door; the pace sees to it that they lie minutes apart
+)
+# One attempt by the call itself: what the gateway turns away has to slow the whole batch, not only this request.
+_ONCE = Patience(attempts=1)
+
+
+class Lines:
+    """
+    Lends clients so that each serves as few requests as can be.
+
+    :param clients: ``Endpoint.async_clients``.
+    """
+
+    def __init__(self, clients: Sequence[AsyncHttpClient]) -> None:
+        self._clients = tuple(clients)
+        self._busy = [0] * len(self._clients)
+
+    @contextmanager
+    def one(self) -> Iterator[AsyncHttpClient]:
+        """Lend the client with the fewest requests while the block runs."""
+        line = self._busy.index(min(self._busy))
+        self._busy[line] += 1
+        try:
+            yield self._clients[line]
+        finally:
+            self._busy[line] -= 1
+
+
+class Asking:
+    """
+    Turns requests into generations; everything an item waits for happens here.
+
+    :param threads: where input images are read.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[AsyncHttpClient],
+        settings: Settings,
+        options: BatchOptions,
+        *,
+        journal: Journal,
+        pace: Pace,
+        inputs: S3Inputs,
+        threads: Executor,
+    ) -> None:
+        self._settings, self._options = settings, options
+        self._lines = Lines(clients)
+        self._journal, self._pace = journal, pace
+        self._inputs, self._threads = inputs, threads
+
+    async def generation(self, item: Item) -> Generation:
+        """
+        Return what a request brought: paid now, or by an earlier run that could not store it.
+
+        :raises QwenImageError: the journal then says what is known of it.
+        """
+        entry = self._journal.entries.get(item.position)
+        if entry and entry.state == "delivered" and entry.generation:
+            return entry.generation
+        if entry and entry.state == "submitted" and entry.job:
+            async with self._pace.turn():
+                with self._lines.one() as client:
+                    return self._delivered(item, await self._wait(client, entry.job))
+        return await self._bought(item)
+
+    def _delivered(self, item: Item, generation: Generation) -> Generation:
+        """Note it before the place is free, so that no more intents are open than requests may be under way."""
+        if all(image.data is None for image in generation.images):
+            self._journal.note(Entry(position=item.position, state="delivered", generation=generation))
+        return generation
+
+    async def _bought(self, item: Item) -> Generation:
+        planned = await self._planned(item.request)
+        for attempt in count(1):
+            async with self._pace.turn() as began:
+                await self._journal.commit(Entry(position=item.position, state="intent"))
+                try:
+                    with self._lines.one() as client:
+                        generation = await self._paid(client, item, planned)
+                except (TemporaryRefusal, GatewayUnreachable) as problem:
+                    self._journal.note(Entry(position=item.position, state="refused", reason=problem.what))
+                    if not getattr(problem, "resend", True):
+                        raise
+                    self._pace.brake(began, retry_after=getattr(problem, "retry_after", None))
+                    if attempt == _ATTEMPTS:
+                        raise
+                else:
+                    self._pace.ease()
+                    return self._delivered(item, generation)
+        raise AssertionError  # pragma: no cover - count() does not end
+
+    async def _planned(self, request: Request) -> Plan:
+        """Spell a request; its input images may have to be read for that, which happens beside the loop."""
+        if getattr(request, "images", ()):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._with_images, request)
+        return calls.plan(self._settings, request, inline=True)
+
+    def _with_images(self, request: Request) -> Plan:
+        row = check(request, gateway=self._settings.gateway).model
+        images = Inputs(self._settings, row, self._inputs).ready(getattr(request, "images", ()))
+        return calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
+
+    async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan) -> Generation:
+        outcome = await calls.asend(client, self._settings, planned, patience=_ONCE)
+        if not isinstance(outcome, Job):
+            return outcome
+        self._journal.note(Entry(position=item.position, state="submitted", job=outcome))
+        return await self._wait(client, outcome)
+
+    async def _wait(self, client: AsyncHttpClient, job: Job) -> Generation:
+        return await calls.await_job(
+            client,
+            self._settings,
+            job,
+            interval=self._options.poll_interval,
+            deadline=self._options.job_timeout,
+        )

@@ -1,0 +1,84 @@
+"""What the journal of a batch says: whose it is, and how far each request has come."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
+from airflow_provider_qwenimage.models.results import Generation, Job, Moment, Usage
+
+# intent      about to be sent; what died here may have been billed
+# submitted   the gateway works on a job
+# delivered   the images are paid and lie at the gateway
+# done        the images lie in the bucket
+# refused     not billed: as good as never sent
+# unknown     may have been billed, and nothing can be had for it
+State = Literal["intent", "submitted", "delivered", "done", "refused", "unknown"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Entry(BaseModel):
+    """
+    How far a request has come; the last entry of a request counts.
+
+    :param position: of the request in the batch.
+    :param failures: of its n images those that did not come, by their place in the set.
+    :param reason: why it is ``refused`` or ``unknown``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    position: int
+    state: State
+    at: Moment = Field(default_factory=_now)
+    job: Job | None = None
+    generation: Generation | None = None
+    images: tuple[StoredImage, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    usage: Usage | None = None
+    reason: str | None = None
+
+    def line(self) -> bytes:
+        """Spell it as one line of JSON."""
+        return self.model_dump_json(exclude_defaults=True, exclude_none=True).encode() + b"\n"
+
+
+class Header(BaseModel):
+    """
+    Whose journal it is.
+
+    :param requests: the fingerprint of each request.
+    :param life: ``ti.max_tries`` of the task that began it, which stays on a retry and changes on a clear.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    requests: Annotated[tuple[str, ...], Field(min_length=1)]
+    origin: Origin = Origin()
+    life: int = 0
+    created_at: Moment = Field(default_factory=_now)
+
+    def difference(self, other: Header) -> str | None:
+        """Say how the requests of ``other`` differ, ``None`` when they are the same."""
+        if self.requests == other.requests:
+            return None
+        mine, others = len(self.requests), len(other.requests)
+        pairs = zip(self.requests, other.requests, strict=False)
+        changed = [position for position, (one, two) in enumerate(pairs) if one != two]
+        told = [f"it has {mine} requests and this batch {others}"] if mine != others else []
+        if changed:
+            named = ", ".join(str(position) for position in changed[:5])
+            more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+            told.append(f"they differ at {named}{more} (counted from 0)")
+        return "; ".join(told)
+
+    def same_life(self, other: Header) -> bool:
+        """Whether both are of one task instance between two clears: the other is a retry."""
+        return (self.origin, self.life) == (other.origin, other.life)

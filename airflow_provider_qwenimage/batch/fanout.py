@@ -1,0 +1,164 @@
+"""Works through the requests of a batch, a bounded number at once, and decides when to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.batch.entries import Entry
+from airflow_provider_qwenimage.batch.keeping import STORES
+from airflow_provider_qwenimage.exceptions import (
+    ContentRefused,
+    ImageExpired,
+    InvalidRequest,
+    JobFailed,
+    OutcomeUnknown,
+    QwenImageError,
+    TransferError,
+    UnexpectedReply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_qwenimage.batch.asking import Asking
+    from airflow_provider_qwenimage.batch.items import Item
+    from airflow_provider_qwenimage.batch.journal import Journal
+    from airflow_provider_qwenimage.batch.keeping import Keeping
+    from airflow_provider_qwenimage.batch.pacing import Pace
+    from airflow_provider_qwenimage.batch.progress import Progress
+    from airflow_provider_qwenimage.models.batch import BatchOptions
+
+log = logging.getLogger(__name__)
+
+_IN_A_ROW = 10  # failures without a success between them: the key, the money or the gateway is gone
+_RESENDS = 2  # of one request whose outcome is unknown, where the author allowed to pay again
+_LOGGED = 20  # failures with a line of their own; all of them are in the error and in XCom
+
+
+class FanOut:
+    """
+    The requests under way.
+
+    :param todo: what is missing, in the author's order.
+    """
+
+    def __init__(
+        self,
+        todo: Iterable[Item],
+        options: BatchOptions,
+        *,
+        asking: Asking,
+        keeping: Keeping,
+        journal: Journal,
+        pace: Pace,
+        progress: Progress,
+    ) -> None:
+        self._todo = deque(todo)
+        self._options, self._journal, self._pace = options, journal, pace
+        self._asking, self._keeping, self._progress = asking, keeping, progress
+        self.failed: dict[int, QwenImageError] = {}
+        self.stopped: QwenImageError | bool = False
+        self._in_a_row = 0
+        self._sent_again: Counter[int] = Counter()
+
+    async def run(self) -> None:
+        """Work until nothing is left or nothing more may begin; what fails is in ``failed``."""
+        # Requests at the gateway are bounded by the pace; the others store meanwhile.
+        count = min(len(self._todo), self._options.max_concurrency + STORES)
+        workers = [asyncio.create_task(self._work()) for _ in range(count)]
+        if not workers:
+            return
+        try:
+            ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in ended:
+                if not worker.cancelled():
+                    worker.result()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+
+    def stop(self, cause: QwenImageError | None = None) -> None:
+        """Let no further request begin; what is under way is paid, and ends as usual."""
+        if not self.stopped:
+            self.stopped = cause or True
+            self._pace.close()
+
+    async def _work(self) -> None:
+        while self._todo and not self.stopped:
+            item = self._todo.popleft()
+            try:
+                generation = await self._asking.generation(item)
+                entry = await self._keeping.keep(item, generation)
+            except QwenImageError as error:
+                self._fail(item, error)
+            else:
+                self._in_a_row = 0
+                self._progress.add(len(entry.images), entry.usage)
+
+    def _fail(self, item: Item, error: QwenImageError) -> None:
+        unknown = self._settle(item, error)
+        if unknown and isinstance(error, TransferError):
+            error = OutcomeUnknown(error.what, billing="yes", advice=error.advice)
+        resend = unknown and self._options.on_unknown_outcome == "resubmit"
+        if resend and self._sent_again[item.position] < _RESENDS and not self.stopped:
+            self._sent_again[item.position] += 1
+            log.warning("%s is sent again, as on_unknown_outcome='resubmit' says: %s", item.where, error)
+            self._todo.append(item)
+            return
+        self.failed[item.position] = error
+        self._progress.failed += 1
+        if len(self.failed) <= _LOGGED:
+            log.warning("%s failed: %s", item.where, error)
+        if not isinstance(error, (ContentRefused, InvalidRequest)):
+            self._in_a_row += 1
+        if self._options.on_error == "fail" or self._in_a_row >= _IN_A_ROW:
+            self.stop(error)
+
+    def _settle(self, item: Item, error: QwenImageError) -> bool:
+        """Write down what a failure leaves behind; return whether that is an unknown outcome."""
+        entry = self._journal.entries.get(item.position)
+        state = entry.state if entry else None
+        if isinstance(error, TransferError):
+            # Paid and at the gateway: the next run fetches it. Gone where the link died or bytes were all there was.
+            unknown = state == "intent" or isinstance(error, ImageExpired)
+        elif state == "submitted" and not isinstance(error, (JobFailed, UnexpectedReply)):
+            # The job goes on, and the next run asks for it again; only a refusal of the job itself is its end.
+            if error.may_be_billed:
+                return False
+            unknown = False
+        else:
+            unknown = error.may_be_billed
+        if unknown:
+            self._journal.note(Entry(position=item.position, state="unknown", reason=error.what))
+        elif entry and not isinstance(error, TransferError):
+            self._journal.note(Entry(position=item.position, state="refused", reason=error.what))
+        return unknown
+
+
+def split(
+    items: Iterable[Item], journal: Journal, *, resend: bool
+) -> tuple[list[Item], dict[int, QwenImageError]]:
+    """Return what is missing, and what earlier runs left unknown and must not be sent again."""
+    todo: list[Item] = []
+    unknown: dict[int, QwenImageError] = {}
+    for item in items:
+        entry = journal.entries.get(item.position)
+        if entry is None or entry.state in ("refused", "submitted", "delivered"):
+            todo.append(item)
+        elif entry.state in ("intent", "unknown"):
+            if resend:
+                todo.append(item)
+            else:
+                unknown[item.position] = _earlier(entry)
+    return todo, unknown
+
+
+def _earlier(entry: Entry) -> QwenImageError:
+    when = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+    if entry.state == "intent":
+        return OutcomeUnknown(f"An earlier run sent this request at {when} and ended before its answer")
+    return OutcomeUnknown(f"An earlier run, at {when}: {entry.reason}")

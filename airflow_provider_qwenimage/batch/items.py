@@ -1,0 +1,106 @@
+"""From rows to requests that may be sent: all of them are checked before the first costs anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_qwenimage.catalog.rules import check
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.ledger import fingerprint
+from airflow_provider_qwenimage.models.requests import KINDS, build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_qwenimage.batch.rows import Row
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.requests import Request
+
+_SHOWN = 100  # bad rows in one message
+_DIGITS = 16  # of a fingerprint: two of a million requests share one once in thirty million batches
+
+
+class Item(NamedTuple):
+    """
+    One request of a batch.
+
+    :param where: where its row stands, for messages.
+    :param first: the place of its first image in the set.
+    :param fingerprint: of all that shapes it; together with ``position`` its identity.
+    """
+
+    position: int
+    where: str
+    request: Request
+    first: int
+    fingerprint: str
+
+
+@dataclass
+class Batch:
+    """
+    The requests of a batch in the author's order.
+
+    :param images: how many images they ask for.
+    :param cost: estimate; ``None`` where the connection does not know the price of a model.
+    :param warnings: what the vendor will change, and in how many requests.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    images: int = 0
+    cost: float | None = 0.0
+    warnings: Counter[str] = field(default_factory=Counter)
+
+
+def read_batch(rows: Iterable[Row], *, defaults: Mapping[str, Any], settings: Settings) -> Batch:
+    """
+    Build and check every request.
+
+    :param defaults: fields for rows that leave them out.
+    :raises InvalidRequest: naming each bad row, its field and the rule.
+    """
+    batch, bad, count = Batch(), [], 0
+    for where, row in rows:
+        count += 1
+        try:
+            _add(batch, where, _request(row, defaults), settings)
+        except InvalidRequest as error:
+            bad.append(f"{where}, {error.field}: {error.rule}")
+    if bad:
+        shown = "\n".join(f"  {line}" for line in bad[:_SHOWN])
+        rest = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        raise InvalidRequest("requests", f"{len(bad)} of {count} cannot be sent:\n{shown}{rest}")
+    if not batch.items:
+        raise InvalidRequest("requests", "holds no request")
+    return batch
+
+
+def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any]) -> Request:
+    if isinstance(row, InvalidRequest):
+        raise row
+    # A null says nothing: objects written by a program have every key.
+    said = {str(name): value for name, value in row.items() if value is not None}
+    operation = str(said.pop("operation", "") or ("edit" if said.get("images") else "generate")).strip()
+    if operation not in KINDS:
+        raise InvalidRequest("operation", f"must be one of {', '.join(KINDS)}, got {operation[:40]!r}")
+    kind = KINDS[operation]
+    if operation == "generate" and not said.get("images"):
+        said.pop("images", None)
+    fields = {**defaults, **said}
+    if isinstance(defaults.get("parameters"), dict) and isinstance(said.get("parameters"), dict):
+        fields["parameters"] = {**defaults["parameters"], **said["parameters"]}
+    return build(kind, **fields)
+
+
+def _add(batch: Batch, where: str, request: Request, settings: Settings) -> None:
+    request = request.model_copy(update={"model": request.model or settings.model})
+    checked = check(request, gateway=settings.gateway)
+    batch.warnings.update(checked.warnings)
+    identity = {**request.model_dump(mode="json"), "operation": request.operation}
+    item = Item(len(batch.items), where, request, batch.images, fingerprint(identity)[:_DIGITS])
+    batch.items.append(item)
+    batch.images += request.n
+    price = settings.prices.of(request.model)
+    batch.cost = None if batch.cost is None or price is None else batch.cost + price * request.n

@@ -1,0 +1,138 @@
+"""
+Remembers in S3, beside the images, how far each request of a batch has come.
+
+An intent is in S3 before its request is sent. Everything that becomes known while one object is being written goes
+into the next one together, so that the cost per request does not grow with the batch and falls with its concurrency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.batch.segments import FOLDER, Segments
+from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError, TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from airflow_provider_qwenimage.batch.entries import Entry, Header
+    from airflow_provider_qwenimage.bucket import Bucket
+
+log = logging.getLogger(__name__)
+
+_GATHER = 0.01  # seconds in which what happens together is written together
+
+
+class Journal:
+    """
+    The journal of one batch.
+
+    :param bucket: its folder.
+    :param header: the batch that is to run.
+    :param resume: go on with what lies there, whoever wrote it; a retry goes on anyway.
+    :raises InvalidRequest: it is another batch's.
+    """
+
+    def __init__(self, bucket: Bucket, *, header: Header, resume: bool = True) -> None:
+        self._segments = Segments(bucket)
+        self.entries: dict[int, Entry] = {}
+        found = self._segments.header()
+        if found:
+            self._refuse_another(found, header, bucket.uri(""))
+        if found and (resume or found.same_life(header)):
+            self.entries = self._segments.entries()
+        else:
+            self._segments.begin(header)
+        self._lines: list[bytes] = []
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._writer = ThreadPoolExecutor(1, "qwenimage-journal")
+
+    @staticmethod
+    def _refuse_another(found: Header, header: Header, uri: str) -> None:
+        difference = found.difference(header)
+        if difference is None:
+            return
+        origin = "/".join(
+            str(part) for part in (found.origin.dag_id, found.origin.task_id, found.origin.run_id)
+        )
+        raise InvalidRequest(
+            "persist_to",
+            f"{uri} is the journal of another batch, of {origin}: {difference}",
+            advice="Choose another persist_to, such as one with {{ run_id }}.",
+        )
+
+    def note(self, entry: Entry) -> None:
+        """Remember an entry; it is written as soon as may be."""
+        self.entries[entry.position] = entry
+        self._lines.append(entry.line())
+        self._wake.set()
+
+    async def commit(self, entry: Entry) -> None:
+        """
+        Remember an entry and return once it is written.
+
+        :raises TransferError: it was not; then what it announces must not be done.
+        """
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry.line(), written))
+        self._wake.set()
+        await written
+        self.entries[entry.position] = entry
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write while the block runs, and at its end, whatever ended it, all that is left."""
+        writer = asyncio.create_task(self._write())
+        try:
+            yield
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
+            self._writer.shutdown(wait=True)
+            if self._lines:
+                self._segments.append(self._lines)
+
+    def close(self, entries: Iterable[Entry]) -> None:
+        """Leave one object; a failure to tidy up is no failure of the batch."""
+        try:
+            self._segments.replace(entries)
+        except QwenImageError as error:
+            log.warning("The journal could not be tidied up: %s", error)
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(_GATHER)
+            self._wake.clear()
+            lines, self._lines = self._lines, []
+            waiting, self._waiting = self._waiting, []
+            text = [*lines, *(line for line, _ in waiting)]
+            appended = loop.run_in_executor(self._writer, self._segments.append, text)
+            try:
+                await asyncio.shield(appended)
+            except (TransferError, InvalidRequest) as error:
+                # Facts are kept for the next object. An intent is not: its request is not sent.
+                self._lines = [*lines, *self._lines]
+                error.billing = "no"
+                for _, written in waiting:
+                    if not written.done():
+                        written.set_exception(error)
+            except asyncio.CancelledError:
+                if not appended.done() or appended.exception():
+                    self._lines = [*lines, *self._lines]
+                raise
+            else:
+                for _, written in waiting:
+                    if not written.done():
+                        written.set_result(None)
+
+
+def folder_of(prefix: str) -> str:
+    """Return the prefix of the journal beside the images under ``prefix``."""
+    return f"{prefix.rstrip('/')}/{FOLDER}"

@@ -1,0 +1,134 @@
+"""The rows an author hands over: a list, or a JSON Lines or CSV object in S3 that is read as a stream."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from airflow_provider_qwenimage.bucket import StoredObject
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.redaction import redact
+
+Row = tuple[str, Mapping[str, Any] | InvalidRequest]
+Open = Callable[[str], StoredObject]
+
+_FORMS = "must be a list of requests, or s3://bucket/prompts.jsonl or .csv"
+_LONGEST_CELL = 64 * 1024 * 1024  # an input image may stand there as a data: URL; csv's own limit is 128 KiB
+
+
+def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
+    """
+    Yield where each row stands and what it says, or the error of a row that cannot be read.
+
+    :param requests: a list of objects or prompts, a template's text of one, or the URI of an object.
+    :param open_object: starts to read an object.
+    :raises InvalidRequest: there is nothing that could hold rows.
+    """
+    if isinstance(requests, str) and requests.strip().startswith("s3://"):
+        return _from_object(requests.strip(), open_object)
+    return _from_list(_listed(requests))
+
+
+def _listed(requests: Any) -> Iterable[Any]:
+    if isinstance(requests, str):
+        requests = _read(requests)
+    if isinstance(requests, (str, bytes, Mapping)) or not isinstance(requests, Iterable):
+        raise InvalidRequest("requests", f"{_FORMS}, got {type(requests).__name__}")
+    return requests
+
+
+def _read(text: str) -> Any:
+    """Read a rendered template: JSON, or the Python literal that Jinja makes of a list."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return text
+
+
+def _from_list(requests: Iterable[Any]) -> Iterator[Row]:
+    for position, request in enumerate(requests):
+        yield f"requests[{position}]", _row(request)
+
+
+def _row(request: Any) -> Mapping[str, Any] | InvalidRequest:
+    if isinstance(request, str):
+        return {"prompt": request}
+    if isinstance(request, Mapping):
+        return request
+    return InvalidRequest("request", f"must be an object, got {type(request).__name__}")
+
+
+def _from_object(uri: str, open_object: Open) -> Iterator[Row]:
+    ending = uri.rpartition(".")[2].lower()
+    readers = {"jsonl": _json_lines, "ndjson": _json_lines, "csv": _csv_rows}
+    if ending not in readers:
+        raise InvalidRequest("requests", f"{_FORMS}, got {redact(uri, limit=120)}")
+    with open_object(uri) as stored:
+        # The byte order mark is what spreadsheets put before a CSV.
+        text = io.TextIOWrapper(io.BufferedReader(_Chunks(stored.chunks())), "utf-8-sig", newline="")
+        try:
+            yield from readers[ending](text)
+        except UnicodeDecodeError:
+            yield "the next line", InvalidRequest("row", "is not UTF-8; what follows was not read")
+
+
+def _json_lines(text: io.TextIOWrapper) -> Iterator[Row]:
+    for number, line in enumerate(text, 1):
+        if not line.strip():
+            continue
+        try:
+            row = _row(json.loads(line))
+        except ValueError as error:
+            row = InvalidRequest("row", f"is not JSON: {error}")
+        yield f"line {number}", row
+
+
+def _csv_rows(text: io.TextIOWrapper) -> Iterator[Row]:
+    """Read cells by the names in the first line; an empty cell says nothing."""
+    csv.field_size_limit(_LONGEST_CELL)
+    reader = csv.reader(text, strict=True)
+    names: list[str] | None = None
+    start = 1
+    try:
+        for cells in reader:
+            # A quoted cell may span lines: the row is named after its first one.
+            where, start = f"line {start}", reader.line_num + 1
+            if names is None:
+                names = [name.strip() for name in cells]
+            elif any(cells):
+                yield where, _named(names, cells)
+    except csv.Error as error:
+        yield f"line {start}", InvalidRequest("row", f"is not CSV: {error}; what follows was not read")
+
+
+def _named(names: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidRequest:
+    if any(cell.strip() for cell in cells[len(names) :]):
+        return InvalidRequest("row", "has more cells than the first line has names")
+    return {name: cell for name, cell in zip(names, cells, strict=False) if name and cell.strip()}
+
+
+class _Chunks(io.RawIOBase):
+    """A stream over pieces of bytes."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        taken = min(len(buffer), len(self._rest))
+        buffer[:taken], self._rest = self._rest[:taken], self._rest[taken:]
+        return taken

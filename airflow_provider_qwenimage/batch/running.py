@@ -1,0 +1,178 @@
+"""Runs a batch from its checked requests to the manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qwenimage.batch.asking import Asking
+from airflow_provider_qwenimage.batch.entries import Header
+from airflow_provider_qwenimage.batch.fanout import FanOut, split
+from airflow_provider_qwenimage.batch.items import read_batch
+from airflow_provider_qwenimage.batch.journal import Journal, folder_of
+from airflow_provider_qwenimage.batch.keeping import FILENAME, STORES, Keeping
+from airflow_provider_qwenimage.batch.pacing import Pace
+from airflow_provider_qwenimage.batch.progress import Progress
+from airflow_provider_qwenimage.batch.rows import rows_of
+from airflow_provider_qwenimage.batch.verdict import Verdict
+from airflow_provider_qwenimage.bucket import Bucket
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.requests import build
+from airflow_provider_qwenimage.models.storing import StoreOptions
+from airflow_provider_qwenimage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.served_images import key_for
+from airflow_provider_qwenimage.store import ImageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_qwenimage.batch.items import Batch
+    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.models.batch import BatchOptions
+    from airflow_provider_qwenimage.models.manifest import Origin
+    from airflow_provider_qwenimage.models.outcome import Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class BatchRun:
+    """
+    One run of a batch.
+
+    :param origin: the task instance.
+    :param life: ``ti.max_tries``; see ``entries.Header``.
+    :param tell: keeps the progress where the UI shows it.
+    """
+
+    settings: Settings
+    options: BatchOptions
+    origin: Origin
+    life: int = 0
+    tell: Callable[[dict[str, Any]], object] | None = None
+    _fan_out: FanOut | None = field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _told_to_stop: bool = field(default=False, init=False)
+
+    def run(self, requests: Any, *, defaults: Mapping[str, Any]) -> tuple[Verdict, Outcome]:
+        """
+        Check all requests, send what is missing, store what comes, and write the manifest.
+
+        :raises InvalidRequest: before the first request: bad rows, too many images, another batch's journal.
+        """
+        with ExitStack() as open_things:
+            bucket = Bucket(
+                folder_of(self.options.persist_to), aws_conn_id=self.options.aws_conn_id, field="persist_to"
+            )
+            open_things.callback(bucket.close)
+            batch = read_batch(rows_of(requests, bucket.open), defaults=defaults, settings=self.settings)
+            self._allowed(batch)
+            store = open_things.enter_context(self._store())
+            header = Header(
+                requests=tuple(item.fingerprint for item in batch.items), origin=self.origin, life=self.life
+            )
+            journal = Journal(bucket, header=header, resume=self.options.resume)
+            verdict = asyncio.run(self._fan(batch, journal, store))
+            outcome = self._finish(verdict, store)
+            journal.close(entry for _, entry in sorted(journal.entries.items()))
+        return verdict, outcome
+
+    def stop(self) -> None:
+        """Let no further request begin; may be called from a signal handler or another thread."""
+        self._told_to_stop = True
+        if self._loop is not None and self._fan_out is not None:
+            self._loop.call_soon_threadsafe(self._fan_out.stop)
+
+    def _allowed(self, batch: Batch) -> None:
+        most = self.options.max_images
+        if most is not None and batch.images > most:
+            raise InvalidRequest(
+                "max_images", f"allows {most}, and the requests ask for {batch.images} images"
+            )
+        for warning, count in batch.warnings.most_common():
+            log.warning("%s (%d requests)", warning, count)
+
+    def _store(self) -> ImageStore:
+        options = build(
+            StoreOptions,
+            s3_prefix=self.options.persist_to,
+            aws_conn_id=self.options.aws_conn_id,
+            filename=FILENAME,
+            if_exists="replace",  # the place of an image is its name: what lies there is an earlier one of it
+            max_concurrency=STORES,
+            allow_private_hosts=self.settings.allow_private_hosts,
+            verify=self.settings.verify,
+        )
+        return ImageStore(options, origin=self.origin, authorize=key_for(self.settings))
+
+    async def _fan(self, batch: Batch, journal: Journal, store: ImageStore) -> Verdict:
+        todo, unknown = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")
+        progress = self._progress(batch, missing=len(todo), unknown=len(unknown))
+        pace = Pace(concurrency=self.options.max_concurrency, per_minute=self.options.requests_per_minute)
+        self._loop = asyncio.get_running_loop()
+        clients = self.settings.endpoint.async_clients(self.options.max_concurrency)
+        with ThreadPoolExecutor(STORES, "qwenimage-batch") as threads:
+            async with AsyncExitStack() as open_things:
+                for client in clients:
+                    await open_things.enter_async_context(client)
+                await open_things.enter_async_context(journal.writing())
+                inputs = S3Inputs(self.options.aws_conn_id)
+                fan_out = FanOut(
+                    todo,
+                    self.options,
+                    asking=Asking(
+                        clients,
+                        self.settings,
+                        self.options,
+                        journal=journal,
+                        pace=pace,
+                        inputs=inputs,
+                        threads=threads,
+                    ),
+                    keeping=Keeping(store, journal, total=batch.images, threads=threads),
+                    journal=journal,
+                    pace=pace,
+                    progress=progress,
+                )
+                await self._watched(fan_out, progress, pace)
+        done = {place: entry for place, entry in journal.entries.items() if entry.state == "done"}
+        return Verdict(batch.items, done, {**unknown, **fan_out.failed}, fan_out.stopped)
+
+    async def _watched(self, fan_out: FanOut, progress: Progress, pace: Pace) -> None:
+        """Work through the requests, telling how far it is, until they end or the task is told to."""
+        self._fan_out = fan_out
+        if self._told_to_stop:
+            fan_out.stop()
+        watching = asyncio.create_task(progress.watch(lambda: pace.under_way))
+        try:
+            await fan_out.run()
+        finally:
+            watching.cancel()
+        log.info("%s", progress.line(0))
+        await asyncio.to_thread(progress.show)
+
+    def _progress(self, batch: Batch, *, missing: int, unknown: int) -> Progress:
+        total, prices = len(batch.items), self.settings.prices
+        earlier = total - missing - unknown
+        whole = f", about {batch.cost:.2f} {prices.currency or ''}".rstrip() if batch.cost is not None else ""
+        log.info(
+            "%d requests for %d images%s in all: %d are done, %d are of unknown outcome, %d are to do",
+            total,
+            batch.images,
+            whole,
+            earlier,
+            unknown,
+            missing,
+        )
+        return Progress(total, earlier=earlier, failed=unknown, currency=prices.currency, tell=self.tell)
+
+    def _finish(self, verdict: Verdict, store: ImageStore) -> Outcome:
+        """Write the manifest; what the author lets be missing is missing in a complete set."""
+        partial = verdict.partial()
+        if verdict.settled(self.options):
+            return store.finish(verdict.images, missing=[*partial, *verdict.missing()])
+        return store.finish(verdict.images, failures=verdict.missing(), missing=partial)

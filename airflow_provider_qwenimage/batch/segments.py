@@ -1,0 +1,164 @@
+"""
+The journal's objects in S3, which has no append: numbered segments, merged as they become many.
+
+::
+
+    journal/batch.json                       whose journal it is, written before the first request
+    journal/00000001-00000100.jsonl          a hundred segments in one
+    journal/00000101.jsonl                   what became known in one moment
+
+Read in the order of their names, a later line about a request counts. A merge is written before what it merges is
+deleted, so dying between the two leaves the same lines twice, which says the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from airflow_provider_qwenimage.batch.entries import Entry, Header
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_qwenimage.bucket import Bucket
+
+FOLDER = "journal/"
+_HEADER = "batch.json"
+_SEGMENT = re.compile(r"(\d{8})(?:-(\d{8}))?\.jsonl")
+_MERGED = 100  # segments in one merge: a batch of 10,000 leaves some hundred objects at most
+_READERS = 16
+
+
+class Segments:
+    """
+    The objects of one journal; used by one thread at a time.
+
+    :param bucket: the journal's folder.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._listed = tuple(bucket.names())
+        self._names = sorted(name for name in self._listed if _SEGMENT.fullmatch(name))
+        self._last = max((int(_numbers(name)[-1]) for name in self._names), default=0)
+        self._open: list[tuple[str, bytes]] = []
+
+    def header(self) -> Header | None:
+        """
+        Return whose journal it is, ``None`` where there is none.
+
+        :raises InvalidRequest: something else lies there.
+        """
+        uri = self._bucket.uri(_HEADER)
+        if _HEADER not in self._listed:
+            return None
+        try:
+            return Header.model_validate_json(self._read(_HEADER))
+        except ValidationError:
+            advice = "Choose another persist_to, or update airflow-provider-qwenimage to read it."
+            raise InvalidRequest(
+                "persist_to", f"{uri} is no journal this version reads", advice=advice
+            ) from None
+
+    def begin(self, header: Header) -> None:
+        """Write whose journal it is; what lay there before is deleted."""
+        for name in self._listed:
+            self._bucket.delete(name)
+        self._names, self._last, self._open = [], 0, []
+        if not self._put(_HEADER, header.model_dump_json().encode() + b"\n"):
+            raise self._contested()
+
+    def entries(self) -> dict[int, Entry]:
+        """
+        Return the last entry of each request.
+
+        :raises InvalidRequest: a line cannot be read; it is no "nothing was paid".
+        """
+        found: dict[int, Entry] = {}
+        with ThreadPoolExecutor(_READERS, "qwenimage-journal") as readers:
+            for name, text in zip(self._names, readers.map(self._read, self._names), strict=True):
+                for line in text.splitlines():
+                    entry = self._entry(line, name)
+                    found[entry.position] = entry
+        return found
+
+    def append(self, lines: Iterable[bytes]) -> None:
+        """
+        Write a segment.
+
+        :raises TransferError: it could not be written, or another run writes here too.
+        """
+        self._last += 1
+        name, text = f"{self._last:08d}.jsonl", b"".join(lines)
+        # The number is taken once: of two runs at one prefix the second one notices, where the server can tell.
+        if not self._put(name, text):
+            raise self._contested()
+        self._open.append((name, text))
+        self._names.append(name)
+        if len(self._open) >= _MERGED:
+            self._merge()
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """Write all that is known as one segment, and delete the others."""
+        self._write_over(self._names, b"".join(entry.line() for entry in entries), first=1)
+
+    def _merge(self) -> None:
+        names, texts = zip(*self._open, strict=True)
+        lines: dict[bytes, bytes] = {}
+        for line in b"".join(texts).splitlines(keepends=True):
+            position = line[: line.index(b",")]  # Entry begins with its position
+            lines.pop(position, None)
+            lines[position] = line
+        self._write_over(list(names), b"".join(lines.values()), first=int(_numbers(names[0])[0]))
+
+    def _write_over(self, names: list[str], text: bytes, *, first: int) -> None:
+        merged = f"{first:08d}-{self._last:08d}.jsonl"
+        if names == [merged] or not names:
+            return
+        self._put(merged, text, exclusive=False)
+        for name in names:
+            if name != merged:
+                self._bucket.delete(name)
+        gone = set(names)
+        self._names = sorted({merged, *(name for name in self._names if name not in gone)})
+        self._open = [(name, text) for name, text in self._open if name not in gone]
+
+    def _put(self, name: str, text: bytes, *, exclusive: bool = True) -> bool:
+        digest = hashlib.sha256(text).hexdigest()
+        written = self._bucket.put(
+            name, text, content_type="application/x-ndjson", sha256=digest, exclusive=exclusive
+        )
+        # There already: ours where the answer to our own request was lost.
+        return written or self._read(name) == text
+
+    def _read(self, name: str) -> bytes:
+        with self._bucket.open(self._bucket.uri(name)) as stored:
+            return b"".join(stored.chunks())
+
+    def _entry(self, line: bytes, name: str) -> Entry:
+        try:
+            return Entry.model_validate_json(line)
+        except ValidationError:
+            uri = self._bucket.uri(name)
+            advice = "Look at the gateway's usage log; another persist_to begins a new journal."
+            raise InvalidRequest(
+                "persist_to", f"a line of the journal {uri} cannot be read", advice=advice
+            ) from None
+
+    def _contested(self) -> TransferError:
+        return TransferError(
+            f"Another run writes into the journal {self._bucket.uri('')}",
+            billing="no",
+            advice="Let one run at a time use a persist_to; what that run pays for is not paid again by the next.",
+        )
+
+
+def _numbers(name: str) -> list[str]:
+    match = _SEGMENT.fullmatch(name)
+    return [number for number in match.groups() if number] if match else ["0"]

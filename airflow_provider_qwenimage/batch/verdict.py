@@ -1,0 +1,161 @@
+"""What became of a batch: the images, what is missing, and whether a retry helps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_qwenimage.exceptions import (
+    GatewayUnreachable,
+    InvalidRequest,
+    JobFailed,
+    OutcomeUnknown,
+    PermanentRefusal,
+    QwenImageError,
+    TemporaryRefusal,
+    TransferError,
+    TransferIncomplete,
+    never_retried,
+)
+from airflow_provider_qwenimage.models.manifest import Failure
+from airflow_provider_qwenimage.models.results import Usage
+from airflow_provider_qwenimage.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_qwenimage.batch.entries import Entry
+    from airflow_provider_qwenimage.batch.items import Item
+    from airflow_provider_qwenimage.models.batch import BatchOptions
+    from airflow_provider_qwenimage.models.manifest import StoredImage
+
+_SHOWN = 10  # failures in one message
+_KINDS = {  # word: what the message calls it
+    "unknown": "may have been billed and did not arrive",
+    "paid": "are paid and not stored yet",
+    "refused": "failed unbilled",
+    "untried": "were not sent",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    Every request of a batch, by what became of it.
+
+    :param done: by position, as the journal tells them.
+    :param failed: by position.
+    :param stopped: why no more was begun, ``True`` where the task was told to end.
+    """
+
+    items: Sequence[Item]
+    done: dict[int, Entry]
+    failed: dict[int, QwenImageError]
+    stopped: QwenImageError | bool = False
+
+    @property
+    def untried(self) -> list[Item]:
+        """The requests that were never begun."""
+        return [
+            item for item in self.items if item.position not in self.done and item.position not in self.failed
+        ]
+
+    @property
+    def images(self) -> list[StoredImage]:
+        """What is stored, in the order of the requests."""
+        positions = (item.position for item in self.items if item.position in self.done)
+        return [image for position in positions for image in self.done[position].images]
+
+    def settled(self, options: BatchOptions) -> bool:
+        """Whether the set is as complete as its author wants it."""
+        if self.untried:
+            return False
+        return not self.failed or (options.on_error == "continue" and bool(self.images))
+
+    def partial(self) -> list[Failure]:
+        """Return the images that did not come although their request is done."""
+        return [failure for entry in self.done.values() for failure in entry.failures]
+
+    def missing(self) -> list[Failure]:
+        """Return the places of all images that are not there, with the reason."""
+        reasons = {position: redact(error.what) for position, error in self.failed.items()}
+        return [
+            Failure(index=item.first + number, reason=reasons.get(item.position, "not sent"))
+            for item in self.items
+            if item.position not in self.done
+            for number in range(item.request.n)
+        ]
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return the value of the XCom key ``failures``."""
+        where = {item.position: item.where for item in self.items if item.position in self.failed}
+        return [
+            {
+                "request": position,
+                "where": where[position],
+                "outcome": kind(error),
+                "reason": redact(error.what),
+            }
+            for position, error in sorted(self.failed.items())
+        ]
+
+    def usage(self, currency: str | None) -> dict[str, Any]:
+        """Return what the stored images used, in all runs together; ``None`` where no reply said it."""
+        names = ("input_tokens", "output_tokens", "total_tokens", "cost")
+        known = [entry.usage for entry in self.done.values() if entry.usage]
+        sums = {name: _sum(getattr(usage, name) for usage in known) for name in names}
+        count = sum(len(entry.images) for entry in self.done.values())
+        usage = Usage(image_count=count, currency=currency if sums["cost"] is not None else None, **sums)
+        return usage.model_dump(mode="json")
+
+    def error(self, options: BatchOptions) -> QwenImageError | None:
+        """Return what the task fails with, ``None`` where it succeeds."""
+        if self.settled(options):
+            return None
+        counts = Counter(kind(error) for error in self.failed.values())
+        counts["untried"] = len(self.untried)
+        told = ", ".join(f"{counts[word]} {text}" for word, text in _KINDS.items() if counts[word])
+        what = f"{sum(counts.values())} of {len(self.items)} requests are not done: {told}{self._shown()}"
+        failures = self.failures()
+        if self._worth_a_retry(options):
+            return TransferIncomplete(
+                what, failures=failures, advice="A retry pays only for what is missing."
+            )
+        if counts["unknown"]:
+            advice = (
+                "Look at the gateway's usage log; a run with the same persist_to and "
+                "on_unknown_outcome='resubmit' pays for them again, and only for them."
+            )
+            return never_retried(OutcomeUnknown(what, advice=advice))
+        advice = "Correct what the reasons name, or set on_error='continue'; a new run pays only for what is missing."
+        return never_retried(TransferIncomplete(what, failures=failures, advice=advice))
+
+    def _shown(self) -> str:
+        lines = [f"{failure['where']}: {failure['reason']}" for failure in self.failures()[:_SHOWN]]
+        more = len(self.failed) - len(lines)
+        return "".join(f"\n  {line}" for line in (*lines, *([f"and {more} more"] if more else [])))
+
+    def _worth_a_retry(self, options: BatchOptions) -> bool:
+        if isinstance(self.stopped, (PermanentRefusal, InvalidRequest)):
+            return False
+        resend = options.on_unknown_outcome == "resubmit"
+        return bool(self.untried) or any(_may_pass(error, resend=resend) for error in self.failed.values())
+
+
+def kind(error: QwenImageError) -> str:
+    """Say in a word what a failed request may have cost."""
+    if isinstance(error, TransferError):
+        return "paid" if error.may_be_billed else "refused"
+    return "unknown" if error.may_be_billed else "refused"
+
+
+def _may_pass(error: QwenImageError, *, resend: bool) -> bool:
+    if kind(error) == "unknown":
+        return resend or error.job_id is not None  # a job is asked for again, which costs nothing
+    return isinstance(error, (TemporaryRefusal, GatewayUnreachable, TransferError, JobFailed))
+
+
+def _sum(values: Iterable[float | None]) -> Any:
+    known = [value for value in values if value is not None]
+    return round(sum(known), 6) if known else None

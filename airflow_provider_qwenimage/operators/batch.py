@@ -1,0 +1,194 @@
+"""Thousands of requests in one task."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.operators.base import OUR_POLICY, _with_policy
+from airflow_provider_qwenimage.operators.links import LINKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_qwenimage.batch.running import BatchRun
+    from airflow_provider_qwenimage.batch.verdict import Verdict
+    from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
+    from airflow_provider_qwenimage.models.batch import BatchOptions
+    from airflow_provider_qwenimage.models.outcome import Outcome
+
+
+class QwenImageBatchOperator(BaseOperator):
+    """
+    Send many requests, store every image as it arrives, and pay for each request once.
+
+    Returns the ``s3://`` URIs in the order of the requests; pushes ``usage``, ``failures`` and ``manifest``. A
+    journal under ``persist_to`` remembers what is paid: a retry, a clear or a new run with the same requests and
+    the same ``persist_to`` pays only for what is missing.
+
+    :param requests: a list of ``{"prompt": …, "size": …, "images": …, "operation": "generate" | "edit" |
+        "sequence", …}`` or prompts, or ``s3://bucket/prompts.jsonl`` (or ``.csv``).
+    :param persist_to: ``s3://bucket/prefix/`` for images, manifest and journal; one batch each.
+    :param model: default of the requests, as are ``size``, ``n``, ``negative_prompt``, ``seed`` and ``parameters``.
+    :param max_concurrency: requests at the gateway at once; a throttled batch slows down by itself.
+    :param requests_per_minute: requests started, evenly spread.
+    :param max_images: refuse the batch before its first request when it asks for more.
+    :param on_error: ``fail`` begins nothing more after a failure; ``continue`` tries all and names the failures.
+    :param on_unknown_outcome: whether a request that may have been billed is sent again: ``fail`` or ``resubmit``.
+    :param resume: ``False`` lets a clear or another run pay anew; a retry never does.
+    :param poll_interval: seconds between polls of a job.
+    :param job_timeout: seconds since its submission after which a job is given up.
+    """
+
+    template_fields: Sequence[str] = (
+        "requests",
+        "persist_to",
+        "model",
+        "size",
+        "n",
+        "negative_prompt",
+        "seed",
+        "parameters",
+        "qwenimage_conn_id",
+        "aws_conn_id",
+        "max_concurrency",
+        "requests_per_minute",
+        "max_images",
+        "on_error",
+        "on_unknown_outcome",
+        "resume",
+        "poll_interval",
+        "job_timeout",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "parameters": "json"}
+    operator_extra_links = LINKS
+    ui_color = "#e8e3fb"
+
+    def __init__(
+        self,
+        *,
+        requests: Any,
+        persist_to: str,
+        model: str | None = None,
+        size: Any = None,
+        n: Any = None,
+        negative_prompt: str | None = None,
+        seed: Any = None,
+        parameters: dict[str, Any] | None = None,
+        qwenimage_conn_id: str = CONN_ID,
+        aws_conn_id: str | None = "aws_default",
+        max_concurrency: int = 8,
+        requests_per_minute: float | None = None,
+        max_images: int | None = None,
+        on_error: str = "fail",
+        on_unknown_outcome: str = "fail",
+        resume: bool = True,
+        poll_interval: float = POLL_INTERVAL,
+        job_timeout: float = JOB_TIMEOUT,
+        retry_policy: Any = OUR_POLICY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**_with_policy(kwargs, retry_policy))
+        self.requests = requests
+        self.persist_to = persist_to
+        self.model = model
+        self.size = size
+        self.n = n
+        self.negative_prompt = negative_prompt
+        self.seed = seed
+        self.parameters = parameters
+        self.qwenimage_conn_id = qwenimage_conn_id
+        self.aws_conn_id = aws_conn_id
+        self.max_concurrency = max_concurrency
+        self.requests_per_minute = requests_per_minute
+        self.max_images = max_images
+        self.on_error = on_error
+        self.on_unknown_outcome = on_unknown_outcome
+        self.resume = resume
+        self.poll_interval = poll_interval
+        self.job_timeout = job_timeout
+        self._run: BatchRun | None = None
+        self.outcome: Outcome | None = None  # what was stored, for links and lineage
+
+    @cached_property
+    def hook(self) -> QwenImageHook:
+        """The gateway connection."""
+        from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
+
+        return QwenImageHook(self.qwenimage_conn_id)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """Tell OpenLineage, where that provider is installed, what was stored."""
+        from airflow_provider_qwenimage.operators.lineage import lineage
+
+        return lineage(inputs=None, prefix=str(self.persist_to), outcome=self.outcome)
+
+    def execute(self, context: Context) -> list[str]:
+        """Pay for what is missing, store it, and say what failed after what is there was pushed."""
+        from airflow_provider_qwenimage.batch.running import BatchRun
+        from airflow_provider_qwenimage.models.manifest import Origin
+
+        options = self._options()
+        self._run = BatchRun(
+            self.hook.settings,
+            options,
+            Origin.of(context),
+            life=int(context["ti"].max_tries or 0),
+            tell=_teller(context),
+        )
+        verdict, outcome = self._run.run(self.requests, defaults=self._defaults())
+        self.outcome = outcome
+        self._tell(context, verdict, outcome)
+        if error := verdict.error(options):
+            raise error
+        if verdict.failed:
+            self.log.warning(
+                "%d of %d requests failed, which on_error='continue' lets pass; see the key failures",
+                len(verdict.failed),
+                len(verdict.items),
+            )
+        return outcome.uris
+
+    def on_kill(self) -> None:
+        """Begin nothing more; what is under way is paid, and stored if there is time."""
+        if self._run is not None:
+            self._run.stop()
+
+    def _options(self) -> BatchOptions:
+        from airflow_provider_qwenimage.models.batch import BatchOptions
+        from airflow_provider_qwenimage.models.requests import build
+
+        return build(BatchOptions, **{name: getattr(self, name) for name in BatchOptions.model_fields})
+
+    def _defaults(self) -> dict[str, Any]:
+        names = ("model", "size", "n", "negative_prompt", "seed", "parameters")
+        return {name: getattr(self, name) for name in names if getattr(self, name) not in (None, "")}
+
+    def _tell(self, context: Context, verdict: Verdict, outcome: Outcome) -> None:
+        """Push what the author asked Airflow to keep, and describe the set to its outlets."""
+        from airflow_provider_qwenimage.operators.delivery import push
+
+        push(self, context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
+        if failures := verdict.failures():
+            push(self, context, {"failures": failures})
+        if outcome.manifest is None:
+            return
+        push(self, context, {"manifest": {"uri": outcome.manifest}})
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = {
+                "manifest": outcome.manifest,
+                "count": len(outcome.images),
+            }
+
+
+def _teller(context: Context) -> Any:
+    """Return what keeps the progress in the task state (Airflow 3.3+), ``None`` where there is none."""
+    from airflow_provider_qwenimage.batch.progress import KEY
+
+    store = context.get("task_state_store")
+    return None if store is None else lambda counts: store.set(KEY, counts)

@@ -1,0 +1,1 @@
+"""Measures the provider against its alternatives; see README.md."""

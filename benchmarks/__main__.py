@@ -1,0 +1,345 @@
+"""
+Runs the benchmarks side by side and prints the ratios.
+
+    make bench                              everything but the mapped tasks, 5 rounds
+    make bench ARGS="imports generate"      some of it
+    make bench ARGS=mapped                  500 requests against mapped tasks on a real Airflow: minutes
+    BENCH_ROUNDS=1 make bench               a quick look
+
+BENCH_AIOBOTOCORE names a Python with aiobotocore, which cannot live beside the boto3 of the amazon provider.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.local_s3 import rclone_program, serving
+from demo.processes import service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+ROOT = Path(__file__).parent.parent
+OURS = (
+    "airflow_provider_qwenimage.operators.qwenimage",
+    "airflow_provider_qwenimage.operators.batch",
+    "airflow_provider_qwenimage.hooks.qwenimage",
+    "airflow_provider_qwenimage.transfers.qwenimage_to_s3",
+)
+IMPORTS = {
+    "ours: operators, hook, transfer": OURS,
+    "amazon http_to_s3": ("airflow.providers.amazon.aws.transfers.http_to_s3",),
+    "openai operator": ("airflow.providers.openai.operators.openai",),
+    "common-ai operator": ("airflow.providers.common.ai.operators.llm",),
+}
+IMPORT = """
+import importlib, time
+import airflow.sdk
+from airflow.sdk import DAG, BaseOperator, task
+before = time.perf_counter()
+for name in {names!r}:
+    importlib.import_module(name)
+print((time.perf_counter() - before) * 1000)
+"""
+Took = dict[str, Any]
+
+
+def environ() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    home = Path(tempfile.gettempdir()) / "qwenimage-bench"
+    home.mkdir(exist_ok=True)
+    paths = os.pathsep.join((str(ROOT), kept.get("PYTHONPATH", "")))
+    return {
+        **kept,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "PYTHONPATH": paths,
+    }
+
+
+@contextmanager
+def servers(*, s3: str = "sink", **options: Any) -> Iterator[dict[str, Any]]:
+    """An image host with a gateway, and an S3 server: our own that forgets bytes, or rclone with plain files."""
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = (sys.executable, "-m", "benchmarks.server", *flags)
+    with ExitStack() as started, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        ready = r"ready (http://\S+)"
+        logs = Path(folder)
+        images = started.enter_context(service(command, ready=ready, log=logs / "images.log"))[1]
+        if s3 == "sink":
+            place = started.enter_context(service(command, ready=ready, log=logs / "s3.log"))[1]
+            yield {"images": images, "s3": place}
+        else:
+            local = started.enter_context(serving(logs / "buckets", log=logs / "rclone.log"))
+            local.client().create_bucket(Bucket="bench")
+            yield {"images": images, "s3": local.url, "key": local.access_key, "secret": local.secret_key}
+
+
+def once(name: str, job: dict[str, Any]) -> Took:
+    python = os.environ.get("BENCH_AIOBOTOCORE", sys.executable) if name == "aiobotocore" else sys.executable
+    command = [python, "-m", "benchmarks.contenders", name, json.dumps(job)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environ(), cwd=ROOT)
+    if ran.returncode:
+        raise SystemExit(f"{name} failed:\n{ran.stderr[-3000:]}")
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def rounds(
+    names: dict[str, dict[str, Any]], place: dict[str, Any], *, count: int | None = None
+) -> dict[str, Took]:
+    """Run every contender once a round, one after the other, so that a busy minute hits them all."""
+    taken: dict[str, list[Took]] = {name: [] for name in names}
+    for _ in range(count or ROUNDS):
+        for name, job in names.items():
+            taken[name].append(once(name.partition(" ")[0], {**place, **job}))
+    return {name: middle(runs) for name, runs in taken.items()}
+
+
+def middle(runs: list[Took]) -> Took:
+    if any("missing" in run for run in runs):
+        return {"missing": runs[0].get("missing")}
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def table(title: str, *columns: str) -> None:
+    print(f"\n## {title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+
+
+def imports() -> None:
+    print(
+        f"\n## Import after airflow.sdk, ms (median of {ROUNDS})\n\n| what | ms | of http_to_s3 |\n|---|---|---|"
+    )
+    taken: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for _ in range(ROUNDS):
+        for name, modules in IMPORTS.items():
+            code = IMPORT.format(names=modules)
+            ran = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environ()
+            )
+            if ran.returncode == 0:
+                taken[name].append(float(ran.stdout.splitlines()[-1]))
+    base = statistics.median(taken["amazon http_to_s3"])
+    for name, times in taken.items():
+        told = (
+            f"{statistics.median(times):.1f} | {statistics.median(times) / base:.3f}"
+            if times
+            else "not installed | "
+        )
+        print(f"| {name} | {told} |")
+
+
+def copies(title: str, contenders: dict[str, dict[str, Any]], **options: Any) -> None:
+    s3 = options.pop("s3", "sink")
+    with servers(s3=s3, **options) as place:
+        taken = rounds(contenders, place)
+    rate = {name: took["count"] / took["seconds"] for name, took in taken.items() if "missing" not in took}
+    loop, boto3 = rate.get("loop_of_operators"), rate.get("boto3_threads")
+    print(f"\n## {title} (median of {ROUNDS})\n")
+    print("| contender | images/s | × loop | × boto3 | CPU ms/image | peak MiB |\n|---|---|---|---|---|---|")
+    for name, took in taken.items():
+        if "missing" in took:
+            print(f"| {name} | not installed: {took['missing']} | | | | |")
+            continue
+        ratios = [f"{rate[name] / other:.2f}" if other else "" for other in (loop, boto3)]
+        cpu = took["cpu"] / took["count"] * 1000
+        print(
+            f"| {name} | {rate[name]:.1f} | {ratios[0]} | {ratios[1]} | {cpu:.2f} | {took['peak_mib']:.0f} |"
+        )
+
+
+def copy() -> None:
+    few, many = {"count": 20}, {"count": 200}  # the loop is measured on 20 images: its time is even
+    all_of_them = {
+        "ours": many,
+        "loop_of_operators": few,
+        "boto3_threads": many,
+        "aiobotocore": many,
+        "obstore": many,
+        "s5cmd": many,
+    }
+    copies("Copy of 200 images of 1.5 MB, no latency", all_of_them)
+    if not rclone_there():
+        print("\nrclone is not installed: the copy to plain files is left out")
+    else:
+        copies(
+            "The same to rclone serve s3, which writes files",
+            {k: all_of_them[k] for k in ("ours", "loop_of_operators", "boto3_threads")},
+            s3="rclone",
+        )
+    slow = {
+        "ours": many,
+        "ours at 64": {**many, "concurrency": 64},
+        **{k: v for k, v in all_of_them.items() if k != "ours"},
+    }
+    copies("Copy with 80 ms before a GET and 40 ms before a PUT", slow, get=0.08, put=0.04)
+
+
+def rclone_there() -> bool:
+    try:
+        rclone_program()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def memory() -> None:
+    with servers() as place:
+        taken = {
+            count: rounds({"ours": {"count": count}}, place)["ours"]["peak_mib"] for count in (100, 2000)
+        }
+    print(f"\n## Peak memory of a copy (median of {ROUNDS})\n\n| images | MiB |\n|---|---|")
+    for count, peak in taken.items():
+        print(f"| {count} | {peak:.0f} |")
+    print(f"\nRatio: {taken[2000] / taken[100]:.3f}")
+
+
+def generate() -> None:
+    with servers(image_bytes=1000) as place:
+        taken = rounds({"generate": {"count": 1000}, "bare_post": {"count": 1000}}, place)
+    print(
+        f"\n## One generate call against httpx.post with a reused client (median of {ROUNDS}, 1,000 calls)\n"
+    )
+    print("| what | CPU ms | ms |\n|---|---|---|")
+    each = {
+        name: [took[key] / took["count"] * 1000 for key in ("cpu", "seconds")] for name, took in taken.items()
+    }
+    for name, (cpu, wall) in each.items():
+        print(f"| {name} | {cpu:.3f} | {wall:.3f} |")
+    ratio = [ours / bare for ours, bare in zip(each["generate"], each["bare_post"], strict=True)]
+    print(f"\nRatios: CPU {ratio[0]:.2f}, latency {ratio[1]:.2f}")
+
+
+def batch() -> None:
+    with servers(image_bytes=1_500_000, latency=2) as place:
+        took = rounds({"batch": {"count": 500, "concurrency": 100}}, place)["batch"]
+    table(
+        f"500 requests at 2 s, 100 at once (median of {ROUNDS})", "s", "× the ideal 10 s", "CPU s", "peak MiB"
+    )
+    print(
+        f"| {took['seconds']:.2f} | {took['seconds'] / 10:.2f} | {took['cpu']:.2f} | {took['peak_mib']:.0f} |"
+    )
+
+
+def growth() -> None:
+    counts = (100, 1000, 10000)
+    with servers(image_bytes=20_000) as place:
+        taken = {
+            count: rounds({"batch": {"count": count, "concurrency": 32}}, place)["batch"] for count in counts
+        }
+        idle = rounds({"batch": {"count": 1, "concurrency": 32}}, place)["batch"]
+    table(
+        f"Growth of a batch (median of {ROUNDS})",
+        "requests",
+        "s",
+        "ms/image",
+        "peak MiB",
+        "KiB/image above one",
+    )
+    for count, took in taken.items():
+        grown = (took["peak_mib"] - idle["peak_mib"]) * 1024 / count
+        each = took["seconds"] / count * 1000
+        print(f"| {count} | {took['seconds']:.1f} | {each:.2f} | {took['peak_mib']:.0f} | {grown:.1f} |")
+    print(
+        f"\nTime per image, 10,000 against 1,000: {taken[10000]['seconds'] / taken[1000]['seconds'] / 10:.2f}"
+    )
+
+
+def ended(airflow: Any, path: str) -> dict[str, Any]:
+    """Ask now and then, because SQLite has other things to do, and bear that it is locked."""
+    while True:
+        time.sleep(2)
+        try:
+            facts = airflow.call("GET", path)
+        except AssertionError:
+            continue
+        if facts["state"] in ("success", "failed"):
+            return facts
+
+
+def mapped() -> None:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from e2e.airflow_cluster import running_airflow
+
+    count = int(os.environ.get("BENCH_MAPPED", "100"))
+    extra = {"gateway": "applerouter", "allow_private_hosts": True, "model": "qwen-image-plus"}
+    with servers(image_bytes=20_000, latency=2) as place, tempfile.TemporaryDirectory() as home:
+        fields = {
+            "conn_type": "qwenimage",
+            "host": f"{place['images']}/gw",
+            "password": "bench-key",
+            "extra": extra,
+        }
+        variables = {
+            "BENCH_MAPPED": str(count),
+            "PYTHONPATH": str(ROOT),
+            "AIRFLOW__CORE__PARALLELISM": "32",
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
+        }
+        dags = Path(__file__).parent / "dags"
+        with running_airflow(
+            dags=dags, home=Path(home), connections={"qwenimage_default": fields}, environ=variables
+        ) as airflow:
+            run = airflow.trigger("bench_mapped")
+            facts = ended(airflow, f"/dags/{run.dag_id}/dagRuns/{run.run_id}")
+    begin, end = (datetime.fromisoformat(facts[key]) for key in ("start_date", "end_date"))
+    seconds = (end - begin).total_seconds()
+    title = "The same as mapped tasks, LocalExecutor, 32 at once (one round)"
+    table(title, "tasks", "state", "s", "tasks/s", "s for 500")
+    print(
+        f"| {count} | {facts['state']} | {seconds:.0f} | {count / seconds:.2f} | {seconds / count * 500:.0f} |"
+    )
+
+
+def machine() -> None:
+    cores, memory_gib = os.cpu_count(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    names = (
+        "apache-airflow-core",
+        "apache-airflow-providers-amazon",
+        "boto3",
+        "httpx",
+        "obstore",
+        "s5cmd",
+        "pydantic",
+    )
+    told = []
+    for name in names:
+        try:
+            told.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            told.append(f"{name} not installed")
+    load = os.getloadavg()[0]
+    print(f"{cores} cores, {memory_gib:.0f} GiB, load {load:.1f} before; Python {sys.version.split()[0]}")
+    print(", ".join(told))
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    each.__name__: each for each in (imports, generate, copy, memory, batch, growth, mapped)
+}
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwinds, so that what was started is stopped
+    chosen = sys.argv[1:] or [name for name in PARTS if name != "mapped"]
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        raise SystemExit(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    machine()
+    for name in chosen:
+        PARTS[name]()
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

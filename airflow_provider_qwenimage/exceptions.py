@@ -99,14 +99,14 @@ class QwenImageError(Exception):
         plain = {
             name: value for name, value in vars(self).items() if isinstance(value, (str, int, float, list))
         }
-        return {**plain, "kind": type(self).__name__}
+        return {**plain, "kind": type(self).__name__, "final": isinstance(self, AirflowFailException)}
 
     def __reduce__(self) -> Any:
         return restore, (self.facts(),)
 
 
 def restore(facts: dict[str, Any]) -> QwenImageError:
-    """Return the error that ``facts`` were taken of, of its own type."""
+    """Return the error that ``facts`` were taken of, of its own type, and as final as it was."""
     kind = _kinds().get(str(facts.get("kind")), QwenImageError)
     error = kind.__new__(kind)
     Exception.__init__(error, facts.get("what", ""))
@@ -119,8 +119,8 @@ def restore(facts: dict[str, Any]) -> QwenImageError:
         "job": None,
         "failures": [],
     }
-    vars(error).update(absent | {name: value for name, value in facts.items() if name != "kind"})
-    return error
+    vars(error).update(absent | {name: facts[name] for name in facts if name not in ("kind", "final")})
+    return never_retried(error) if facts.get("final") else error
 
 
 @cache
@@ -129,7 +129,7 @@ def _kinds() -> dict[str, type[QwenImageError]]:
     ahead: list[type[QwenImageError]] = [QwenImageError]
     while ahead:
         kind = ahead.pop()
-        found[kind.__name__] = kind
+        found.setdefault(kind.__name__, kind)  # the subclass that is never retried has the same name
         ahead += kind.__subclasses__()
     return found
 

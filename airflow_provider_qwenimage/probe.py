@@ -83,4 +83,4 @@ def _read(reply: Reply, settings: Settings) -> tuple[bool, str]:
 
 def _bare(name: object) -> str:
     """Return a model's name without its provider: lists and connections write it either way."""
-    return str(name).rpartition("/")[2]
+    return str(name or "").rpartition("/")[2]

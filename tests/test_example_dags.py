@@ -37,7 +37,9 @@ def test_the_marketing_example_goes_from_prompts_to_a_manifest_in_s3(
 ):
     qwenimage_connection("tokenhot", model="qwen-image-plus")
     os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = rclone_s3.connection
-    rclone_s3.client().create_bucket(Bucket="marketing-assets")
+    s3 = rclone_s3.client()
+    if "marketing-assets" not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket="marketing-assets")
     dag = dags["marketing_assets"]
     airflow = InMemoryAirflow(dag_id=dag.dag_id)
     generate, store, report = (dag.task_dict[name] for name in ("generate", "store", "report"))

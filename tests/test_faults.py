@@ -244,8 +244,8 @@ def test_a_connection_that_is_reset_when_it_is_made_is_not_tried_again(send, sim
 
 
 JOBS: dict[str, tuple[type[QwenImageError], str | None, str]] = {
-    "job_failed": (JobFailed, "InternalError.Timeout", "no"),
-    "job_failed_top_level": (JobFailed, "InternalError.Timeout", "no"),
+    "job_failed": (JobFailed, "InternalError.Algo", "no"),
+    "job_failed_top_level": (JobFailed, "InternalError.Algo", "no"),
     "job_unknown": (JobFailed, None, "maybe"),
     "job_stuck": (OutcomeUnknown, None, "maybe"),
     "job_missing_status": (UnexpectedReply, None, "maybe"),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest, SequenceRequest, Size, build
+from airflow_provider_qwenimage.models.requests import (
+    EditRequest,
+    GenerateRequest,
+    SequenceRequest,
+    Size,
+    build,
+)
 from airflow_provider_qwenimage.models.results import Asked
 
 
@@ -50,7 +56,7 @@ def test_a_whole_number_is_one_however_it_arrives(typed):
 
 @pytest.mark.parametrize("typed", [0, -1, "two", True, 1.5, "1.5", None, "", "nan", "inf", [1]])
 def test_anything_else_is_not_a_count(typed):
-    with pytest.raises(InvalidRequest, match="^n: must be"):
+    with pytest.raises(InvalidRequest, match=r"^n: must be"):
         generate(n=typed)
 
 
@@ -66,7 +72,7 @@ def test_an_empty_negative_prompt_is_sent_and_a_rendered_none_is_not(typed, mean
 
 @pytest.mark.parametrize("typed", ["", "  ", None, 7])
 def test_a_prompt_must_say_something(typed):
-    with pytest.raises(InvalidRequest, match="^prompt: must"):
+    with pytest.raises(InvalidRequest, match=r"^prompt: must"):
         generate(prompt=typed)
 
 
@@ -87,7 +93,7 @@ def test_images_arrive_in_order_however_upstream_hands_them_over(typed, meant):
 
 @pytest.mark.parametrize("typed", [[], "", None, 7, [""], [{"no": "url"}]])
 def test_no_image_is_no_edit(typed):
-    with pytest.raises(InvalidRequest, match="^images"):
+    with pytest.raises(InvalidRequest, match=r"^images"):
         build(EditRequest, prompt="paint it", images=typed)
 
 
@@ -108,7 +114,7 @@ def test_what_is_said_twice_is_refused(name):
 
 
 def test_an_unknown_field_is_named_beside_the_known_ones():
-    with pytest.raises(InvalidRequest, match="^style: is not known; known are prompt, model"):
+    with pytest.raises(InvalidRequest, match=r"^style: is not known; known are prompt, model"):
         generate(style="oil")
 
 

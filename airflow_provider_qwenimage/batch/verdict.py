@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     InvalidRequest,
@@ -153,7 +155,8 @@ def kind(error: QwenImageError) -> str:
 def _may_pass(error: QwenImageError, *, resend: bool) -> bool:
     if kind(error) == "unknown":
         return resend or error.job_id is not None  # a job is asked for again, which costs nothing
-    return isinstance(error, (TemporaryRefusal, GatewayUnreachable, TransferError, JobFailed))
+    passing = (TemporaryRefusal, GatewayUnreachable, TransferError, JobFailed)
+    return isinstance(error, passing) and not isinstance(error, AirflowFailException)
 
 
 def _sum(values: Iterable[float | None]) -> Any:

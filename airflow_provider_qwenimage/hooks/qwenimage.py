@@ -239,9 +239,7 @@ def _calls() -> ModuleType:
 def _read(conn: Any) -> Settings:
     from airflow_provider_qwenimage.connection import read
 
-    return read(
-        host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra
-    )
+    return read(host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra)
 
 
 def _request(operation: str, fields: dict[str, Any]) -> Request:

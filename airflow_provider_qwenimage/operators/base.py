@@ -138,12 +138,13 @@ class QwenImageBaseOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Go on after the trigger: raise its error typed, or store and push its images."""
-        from airflow_provider_qwenimage.models.results import Generation
+        from airflow_provider_qwenimage.models.results import Generation, Job
 
         options = self._options()
         ledger = self._ledger(context, self._request())
         if facts := event.get("error"):
-            raise _settled(restore(facts), ledger, options)
+            job = Job.model_validate(event["job"]) if event.get("job") else None
+            raise _settled(restore({**facts, "job": job}), ledger, options)
         generation = Generation.model_validate(event["generation"])
         ledger.keep(generation)
         telemetry.delivered(generation)

@@ -136,8 +136,8 @@ def poll_body(job: Job | None, job_id: str, request_id: str) -> dict[str, Any]:
         return {"request_id": request_id, "output": output}
     # C22: wan2.6 lists code and message at top level, the other pages inside output.
     reason = {
-        "code": "InternalError.Timeout",
-        "message": "An internal timeout error has occurred during execution.",
+        "code": "InternalError.Algo",
+        "message": "An internal error has occurred during algorithm execution.",
     }
     counts = {"task_metrics": {"TOTAL": job.images, "SUCCEEDED": 0, "FAILED": job.images}}
     if job.fault == "job_failed_top_level":

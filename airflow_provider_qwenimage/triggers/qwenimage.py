@@ -46,13 +46,13 @@ class QwenImageJobTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Emit ``{"generation": …}`` or ``{"error": …}``, both plain JSON."""
+        """Emit ``{"generation": …}`` or ``{"error": …, "job": …}``, both plain JSON."""
         job = Job.model_validate(self.job)
         try:
             async with shared_hook(self.qwenimage_conn_id) as hook:
                 generation = await hook.await_job(job, interval=self.poll_interval, timeout=self.job_timeout)
         except QwenImageError as error:
-            yield TriggerEvent({"error": error.facts()})  # type: ignore[no-untyped-call]
+            yield TriggerEvent({"error": error.facts(), "job": self.job})  # type: ignore[no-untyped-call]
         else:
             yield TriggerEvent({"generation": generation.model_dump(mode="json")})  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""Reads the body of a reply: one JSON document, or the frames of an event stream folded into one."""
+"""Reads the body of a reply: one JSON document, or one for each frame of an event stream."""
 
 from __future__ import annotations
 
@@ -60,29 +60,6 @@ def _frames(text: str) -> Iterator[str]:
             lines = []
 
 
-def fold(frames: tuple[Document, ...]) -> Document:
-    """
-    Fold the frames of an event stream (P8) into one document.
-
-    Whether frames are incremental or cumulative is not established (contract 4.4), so both are understood:
-    a frame that starts with what is there already replaces it, any other is added.
-    """
-    if len(frames) == 1:
-        return frames[0]
-    content: list[Document] = []
-    folded: Document = {}
-    for frame in frames:
-        folded.update({key: value for key, value in frame.items() if value or key not in folded})
-        parts = list(contents(frame.get("output")))
-        if content and len(parts) >= len(content) and _repeats(parts[0], content[0]):
-            content = parts
-            continue
-        for part in parts:
-            _add(content, part)
-    choice = {"message": {"role": "assistant", "content": content}}
-    return {**folded, "output": {**as_dict(folded.get("output")), "choices": [choice]}}
-
-
 def contents(output: object) -> Iterator[Document]:
     """Yield the content items of an ``output``: a list of messages (P5), or choices with one image or many (P3)."""
     messages = (
@@ -97,24 +74,6 @@ def contents(output: object) -> Iterator[Document]:
 
 def _message(choice: object) -> object:
     return as_dict(choice).get("message")
-
-
-def _repeats(part: Document, earlier: Document) -> bool:
-    """Tell whether ``part`` is ``earlier`` again, grown or not."""
-    if "image" in earlier:
-        return bool(part.get("image") == earlier["image"])
-    text, before = part.get("text"), earlier.get("text")
-    return isinstance(text, str) and isinstance(before, str) and bool(before) and text.startswith(before)
-
-
-def _add(content: list[Document], part: Document) -> None:
-    """Add a part of a later frame: text goes on where text stood last, an image is taken once."""
-    last = content[-1] if content else {}
-    text, before = part.get("text"), last.get("text")
-    if isinstance(text, str) and isinstance(before, str) and "image" not in part:
-        content[-1] = {**last, "text": text if text.startswith(before) else before + text}
-    elif "image" not in part or part not in content:
-        content.append(part)
 
 
 def describe(reply: Reply) -> str:

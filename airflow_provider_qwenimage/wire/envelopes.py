@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_qwenimage.wire.documents import Document, as_dict, as_list, contents
+from airflow_provider_qwenimage.wire.items import delivers
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.protocol import Reply
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 _HEADERS = ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id")
 # new-api puts its id at the end of the sentence (E3, NA middleware/utils.go).
 _IN_MESSAGE = re.compile(r"\(request id: ([\w-]+)\)", re.IGNORECASE)
+_FINE = frozenset({"", "0", "200", "ok", "success"})  # codes that are no error
+_CARRIERS = ("data", "images", "output", "metadata")
+_ENDED_BADLY = frozenset({"FAILED", "CANCELED", "CANCELLED"})
 
 
 class Refusal(NamedTuple):
@@ -26,25 +30,85 @@ def refusal_in(document: Document) -> Refusal | None:
     """
     Return what a document says when it is an error, whatever its status.
 
-    ``error`` (E2-E4), ``success: false`` (E7), or a code without a result (E1, E5).
-    A code of 0 or 200 beside ``data`` is an envelope (P6), not an error.
+    ``error`` (E2-E4), ``success: false`` (E7), a job that ended badly (E6), or a code without an image (E1, E5, P6).
     """
-    error = document.get("error")
-    if isinstance(error, dict) and (error.get("message") or error.get("code") or error.get("type")):
-        return Refusal(_code(error.get("code")) or _code(error.get("type")), str(error.get("message") or ""))
-    if isinstance(error, str) and error:
-        return Refusal(_code(document.get("code")), error)
+    if said := _error_of(document):
+        return said
     code, message = _code(document.get("code")), message_in(document)
     if document.get("success") is False:
         return Refusal(code, message)
-    if any(document.get(key) for key in ("data", "output", "metadata")):
+    if ended := _ended(document):
+        return ended
+    if code.lower() in _FINE or _shielded(document, code):
         return None
-    return Refusal(code, message) if code not in ("", "0", "200") else None
+    return Refusal(code, message)
+
+
+def _error_of(document: Document) -> Refusal | None:
+    error = document.get("error")
+    if isinstance(error, list):  # validation names each field
+        error = next((item for item in error if isinstance(item, dict)), "; ".join(map(str, error)))
+    if isinstance(error, dict) and (error.get("message") or error.get("code") or error.get("type")):
+        return Refusal(_code(error.get("code")) or _code(error.get("type")), str(error.get("message") or ""))
+    return Refusal(_code(document.get("code")), error) if isinstance(error, str) and error else None
+
+
+def _ended(document: Document) -> Refusal | None:
+    """E6 in the reply to a call that waits: the gateway waited for a job of its own, and it ended badly."""
+    for output in (as_dict(document.get("output")), as_dict(as_dict(document.get("metadata")).get("output"))):
+        status = str(output.get("task_status") or "").upper()
+        if status in _ENDED_BADLY and not brings_image(document):
+            said = job_refusal(document, output)
+            # Without a reason of its own the items may have theirs; the state is the last word.
+            return (
+                None
+                if not any(said) and output.get("results")
+                else Refusal(said.code or status, said.message)
+            )
+    return None
+
+
+def job_refusal(document: Document, output: Document) -> Refusal:
+    """Return why a job ended badly; the detail lies in ``output`` or beside it (contract C22)."""
+    holder = output if output.get("code") or output.get("message") else document
+    code = _code(holder.get("code"))
+    return Refusal("" if code.lower() in _FINE else code, str(holder.get("message") or ""))
+
+
+def brings_image(document: Document) -> bool:
+    """Tell whether a document holds an image where gateways put images."""
+    return any(delivers(document.get(key)) for key in _CARRIERS)
+
+
+def _shielded(document: Document, code: str) -> bool:
+    """
+    Tell whether a code is no error, because of what stands beside it: an image, or a job that goes on.
+
+    Beside ``data`` a word may say that all is well; a number other than 0 and 200 does not (P6).
+    """
+    output, data = as_dict(document.get("output")), document.get("data")
+    state = str(output.get("task_status") or "").upper()
+    if state not in ("", "SUCCEEDED") or brings_image(document):
+        return True
+    if not code.lstrip("-").isdigit():
+        return bool(data or document.get("metadata"))
+    named = (as_dict(item).get("task_id") for item in (data, *as_list(data)))
+    return not re.fullmatch(r"[45]\d\d", code) and any(named)
 
 
 def refused_midway(found: tuple[Document, ...]) -> bool:
     """Tell whether an event stream broke off with an error after the gateway had begun to deliver."""
-    return len(found) > 1 and any(True for document in found for _ in contents(document.get("output")))
+    return len(found) > 1 and any(map(_began, found))
+
+
+def _began(frame: Document) -> bool:
+    output = frame.get("output")
+    return bool(
+        any(True for _ in contents(output))
+        or frame.get("data")
+        or frame.get("images")
+        or as_dict(output).get("results")
+    )
 
 
 def message_in(document: Document) -> str:

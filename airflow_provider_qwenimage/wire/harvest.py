@@ -3,7 +3,7 @@ Finds the images in a reply, whatever the gateway's shape (contract section 2).
 
 ::
 
-    body ─► documents ─► fold (P8) ─► unwrap (P6) ─┬─► data[]            P1 onetoken, applerouter, engines
+    body ─► documents ─► unwrap (P6) ─► fold (P8) ─┬─► data[], images[]  P1 onetoken, applerouter, engines
                                                    ├─► metadata.output   P2 new-api
                                                    └─► output            P3 tokenhub, DashScope: choices
                                                                          P4 DashScope jobs: results
@@ -16,9 +16,9 @@ A new shape is one function here and the reply file that forced it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_qwenimage.exceptions import UnexpectedReply
+from airflow_provider_qwenimage.exceptions import QwenImageError, UnexpectedReply
 from airflow_provider_qwenimage.models.results import Usage
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.wire.documents import (
@@ -27,19 +27,28 @@ from airflow_provider_qwenimage.wire.documents import (
     as_list,
     contents,
     describe,
-    fold,
     is_image,
 )
-from airflow_provider_qwenimage.wire.envelopes import message_in, refusal_in, refused_midway, request_id_of
+from airflow_provider_qwenimage.wire.envelopes import (
+    Refusal,
+    message_in,
+    refusal_in,
+    refused_midway,
+    request_id_of,
+)
+from airflow_provider_qwenimage.wire.frames import fold
 from airflow_provider_qwenimage.wire.items import (
+    OWN_CODES,
     Found,
     Missing,
     Slot,
     holds_image,
-    is_link,
+    is_image_text,
     locate,
     read_item,
 )
+from airflow_provider_qwenimage.wire.refusals import MODERATION, permanent, refuse, stated_cause
+from airflow_provider_qwenimage.wire.usage import size_of, usage_of
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.protocol import Reply
@@ -65,6 +74,7 @@ def harvest(reply: Reply, found: tuple[Document, ...], *, base_url: str) -> Harv
     :param found: its ``documents``.
     :param base_url: relative image URLs are joined to it.
     :raises UnexpectedReply: the body cannot be read, or holds no image.
+    :raises PermanentRefusal: every item was refused, for good.
     """
     request_id = request_id_of(reply, found)
     if is_image(reply.body):  # P9: vLLM-Omni with response_format=file
@@ -76,27 +86,37 @@ def harvest(reply: Reply, found: tuple[Document, ...], *, base_url: str) -> Harv
             status=reply.status,
             request_id=request_id,
         )
-    document = _unwrap(fold(found))
+    document = fold(tuple(map(_unwrap, found)))
     metadata = as_dict(document.get("metadata"))
     slots = _choose(
         _from_items(document.get("data"), base_url),
+        _from_items(document.get("images"), base_url),
         _from_output(metadata.get("output"), base_url),
         _from_output(document.get("output"), base_url),
     )
     texts = _texts(document.get("output")) or _texts(metadata.get("output"))
     if not any(isinstance(slot, Found) for slot in slots):
-        problem = _no_image(slots, document, texts)
+        problem = _refused_items(slots, reply.status) or _no_image(slots, document, texts)
         problem.status, problem.request_id = reply.status, request_id
         raise problem
     usage = as_dict(document.get("usage")) or as_dict(metadata.get("usage"))
-    size = _size(usage) or _size(document)  # vLLM-Omni names the size of an edit at the top level
-    return Harvest((*slots, *_broken_off(found)), texts, _usage(usage), size, request_id)
+    size = size_of(usage) or size_of(document)  # vLLM-Omni names the size of an edit at the top level
+    return Harvest((*slots, *_broken_off(found)), texts, usage_of(usage), size, request_id)
 
 
 def _unwrap(document: Document) -> Document:
-    """P6: ``{"code": 200, "msg": "..", "data": {"data": [..]}}`` is an envelope around the real document."""
+    """
+    P6: ``{"code": 200, "msg": "..", "data": {"data": [..]}}`` is an envelope around the real document.
+
+    ``data`` may also be one image instead of a list of them.
+    """
     inner = document.get("data")
-    return inner if isinstance(inner, dict) else document
+    if isinstance(inner, str):
+        return {**document, "data": [inner] if inner else []}
+    if not isinstance(inner, dict):
+        return document
+    lists = any(inner.get(key) for key in ("data", "images", "output"))
+    return inner if lists or not holds_image(inner) else {**document, "data": [inner]}
 
 
 def _broken_off(found: tuple[Document, ...]) -> list[Missing]:
@@ -118,20 +138,15 @@ def _from_output(output: object, base_url: str) -> list[Slot]:
     slots = [
         read_item(item, base_url) if holds_image(item) else locate(item["text"], base_url)
         for item in contents(output)
-        if holds_image(item) or _is_image_text(item)
+        if holds_image(item) or is_image_text(item)
     ]
     return _distinct(slots)
-
-
-def _is_image_text(item: Document) -> bool:
-    text = item.get("text")
-    return isinstance(text, str) and bool(text) and (item.get("type") == "image" or is_link(text))
 
 
 def _texts(output: object) -> tuple[str, ...]:
     """Return the captions: texts that are no image."""
     found = (
-        item.get("text") for item in contents(output) if not holds_image(item) and not _is_image_text(item)
+        item.get("text") for item in contents(output) if not holds_image(item) and not is_image_text(item)
     )
     return tuple(text for text in found if isinstance(text, str) and text.strip())
 
@@ -172,42 +187,42 @@ def _choose(*candidates: list[Slot]) -> tuple[Slot, ...]:
     return tuple(chosen)
 
 
+def _refused_items(slots: tuple[Slot, ...], status: int) -> QwenImageError | None:
+    """E6: where every item was refused for good, so was the request; ``None`` where one may come of a retry."""
+    said = [Refusal(slot.code or "", slot.reason) for slot in slots if isinstance(slot, Missing)]
+    causes = [None if refusal.code in OWN_CODES else stated_cause(refusal) for refusal in said]
+    if not causes or not all(map(permanent, causes)):
+        return None
+    place = causes.index(MODERATION) if MODERATION in causes else 0
+    cause, refusal = str(causes[place]), said[place]
+    where = f"The gateway (HTTP {status}{', ' + refusal.code if refusal.code else ''})"
+    return refuse(cause, where, refusal.message, status=status, code=refusal.code or None)
+
+
 def _no_image(slots: tuple[Slot, ...], document: Document, texts: tuple[str, ...]) -> UnexpectedReply:
-    holders = (document, as_dict(document.get("output")), as_dict(document.get("task_info")))
-    job = next((id_ for holder in holders if (id_ := holder.get("task_id") or holder.get("id"))), None)
+    output = as_dict(document.get("output"))
     missing = [slot for slot in slots if isinstance(slot, Missing)]
-    reasons = dict.fromkeys(slot.reason for slot in missing)
-    code = next((slot.code for slot in missing if slot.code), None)
-    if not reasons and isinstance(job, str):  # P7: another product, with jobs of its own
+    job, state = _job(document), str(output.get("task_status") or "")
+    if (
+        job and not state and all(slot == Missing() for slot in missing)
+    ):  # P7: another product, with its own jobs
         return UnexpectedReply(
             "The gateway answered with a job id, and it is not known to have jobs",
             advice="Choose the gateway in the connection that this host really is.",
             job_id=job,
         )
+    reasons = dict.fromkeys(slot.reason for slot in missing)
+    code = next((slot.code for slot in missing if slot.code), None)
     said = redact(message_in(document)) or (f"only the text {redact(texts[0], limit=120)!r}" if texts else "")
-    detail = "; ".join(reasons) or said
+    detail = "; ".join(reasons) or said or (f"its job is {redact(state)}" if state else "")
     what = "The gateway answered without an image" + (f": {detail}" if detail else "")
-    return UnexpectedReply(what, advice=_LOOK_FIRST, code=code or str(document.get("code") or "") or None)
+    code = code or str(document.get("code") or "") or None
+    return UnexpectedReply(what, advice=_LOOK_FIRST, code=code, job_id=job)
 
 
-def _usage(usage: Document) -> Usage:
-    """Normalise the names: ``image_count`` is ``output_image_count`` on qwen-image-3.0 (contract section 2)."""
-    count = _whole(usage.get("image_count"))
-    if count is None:
-        count = _whole(usage.get("output_image_count"))
-    tokens: dict[str, Any] = {
-        key: _whole(usage.get(key)) for key in ("input_tokens", "output_tokens", "total_tokens")
-    }
-    return Usage(image_count=count, **tokens)
-
-
-def _size(usage: Document) -> str | None:
-    if isinstance(usage.get("size"), str) and usage["size"]:
-        return str(usage["size"]).lower().replace("x", "*")
-    across = _whole(usage.get("width", usage.get("output_width")))
-    down = _whole(usage.get("height", usage.get("output_height")))
-    return f"{across}*{down}" if across and down else None
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _job(document: Document) -> str | None:
+    """Return the id of a job a document names; items of ``data`` may have an ``id`` that is of an image."""
+    holders = (document, as_dict(document.get("output")), as_dict(document.get("task_info")))
+    named = [holder.get("task_id") or holder.get("id") for holder in holders]
+    named += [as_dict(item).get("task_id") for item in as_list(document.get("data"))]
+    return next((id_ for id_ in named if isinstance(id_, str) and id_), None)

@@ -19,6 +19,13 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 # Where a path on the engine's own disk starts (Xinference answers /home/../uuid.jpg when url is its format).
 _DISK = re.compile(r"(file:|[A-Za-z]:\\|/(home|root|tmp|var|opt|mnt|data|srv|usr|app|workspace|Users)/)")
 _IMAGE_KEYS = ("url", "image", "image_url", "b64_json", "b64_image")
+# A relative URL without its leading slash (contract section 11 rule 2): the path of an image, or a short one of an
+# API. ``n/a`` and media types have a slash too, and so has base64 that is broken, which is longer.
+_PATH = re.compile(r"(?!\w*:)[\w.~%][^\s<>\"{}|\\^`]*")
+_IMAGE_PATH = re.compile(r"[^?#]+\.(png|jpe?g|webp|gif|bmp|tiff?|avif)([?#].*)?", re.IGNORECASE)
+_NO_PATH = re.compile(r"n/a|(application|text)/.*|\w+/(png|jpe?g|webp|gif|bmp|tiff?|avif|\*)", re.IGNORECASE)
+OWN_CODES = frozenset({"server_path", "not_an_image"})  # of items this module could not read
+_LONGEST_PATH = 128  # characters, of a path that does not end like an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,33 @@ def is_link(text: str) -> bool:
     """Tell whether a text is one URL and nothing else."""
     text = text.strip().lower()
     return text.startswith(("http://", "https://", "data:image/")) and not any(map(str.isspace, text))
+
+
+def is_image_text(item: Document) -> bool:
+    """Tell whether the ``text`` of an item is an image: P5 says so by its type, or puts a link there."""
+    text = item.get("text")
+    return isinstance(text, str) and bool(text) and (item.get("type") == "image" or is_link(text))
+
+
+def image_in(item: Document) -> object | None:
+    """Return what an item holds for an image, unread; ``None`` where it holds a text or a reason."""
+    held = next((item[key] for key in _IMAGE_KEYS if item.get(key)), None)
+    if isinstance(held, dict):
+        held = held.get("url") or held
+    return item["text"] if held is None and is_image_text(item) else held
+
+
+def delivers(value: object) -> bool:
+    """Tell whether an image that can be had lies anywhere in a value."""
+    if isinstance(value, str):
+        return is_link(value) or _decode(value) is not None
+    if isinstance(value, list):
+        return any(map(delivers, value))
+    if not isinstance(value, dict):
+        return False
+    if is_image_text(value) or isinstance(read_item(value, ""), Found):
+        return True
+    return any(delivers(inner) for inner in value.values() if isinstance(inner, (dict, list)))
 
 
 def read_item(item: Document, base_url: str) -> Slot:
@@ -94,9 +128,15 @@ def locate(value: str, base_url: str) -> Slot:
         )
     if text.startswith("//"):
         return Found(url=f"{base_url.partition(':')[0]}:{text}")
-    if text.startswith("/"):  # SGLang edits: /v1/images/{id}/content
+    if text.startswith("/") or _is_path(text):  # SGLang edits: /v1/images/{id}/content
         return Found(url=join(base_url, text))
     return Missing(f"not an image: {redact(text, limit=80)}", "not_an_image")
+
+
+def _is_path(text: str) -> bool:
+    if not _PATH.fullmatch(text) or _NO_PATH.fullmatch(text):
+        return False
+    return bool(_IMAGE_PATH.fullmatch(text)) or ("/" in text and len(text) <= _LONGEST_PATH)
 
 
 def _decode(text: str) -> bytes | None:

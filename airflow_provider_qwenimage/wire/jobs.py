@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -12,16 +13,17 @@ from airflow_provider_qwenimage.exceptions import (
     PermanentRefusal,
     QwenImageError,
     UnexpectedReply,
+    never_retried,
 )
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.wire.documents import Document, as_dict, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
-from airflow_provider_qwenimage.wire.envelopes import Refusal, request_id_of
+from airflow_provider_qwenimage.wire.envelopes import job_refusal, request_id_of
 from airflow_provider_qwenimage.wire.flows import Conduct, assemble, deliver
 from airflow_provider_qwenimage.wire.harvest import harvest
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
-from airflow_provider_qwenimage.wire.refusals import MODERATION, cause_of, classify, refuse
+from airflow_provider_qwenimage.wire.refusals import MODERATION, classify, permanent, refuse, stated_cause
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import Gateway
@@ -98,11 +100,15 @@ def wait(
             result, problem = yield from _poll(job, gateway=gateway, base_url=base_url, conduct=conduct)
         except GatewayUnreachable as unreachable:
             result, problem = None, unreachable
+        except QwenImageError as error:
+            error.job_id, error.request_id = job.id, error.request_id or job.request_id
+            raise
         if result is not None:
             return result
         refused = refused + 1 if isinstance(problem, PermanentRefusal) else 0
         if problem is not None and refused >= _PATIENCE:
             problem.job_id, problem.billing = job.id, "maybe"  # the refusal is free, the job goes on
+            problem.request_id = problem.request_id or job.request_id
             raise problem
         remaining = deadline - conduct.clock()
         if remaining <= 0:
@@ -123,7 +129,10 @@ def _poll(
     reply = yield Call("GET", f"{_TASKS}/{job.id}", timeout=_POLL_TIMEOUT)
     assert reply is not None
     found = documents(reply)
-    if problem := classify(reply, found, now=conduct.clock()):
+    told = (
+        reply.status < 300 and bool(found) and _word(found[0]) in STATES
+    )  # of the job, and no refusal of the poll
+    if not told and (problem := classify(reply, found, now=conduct.clock())):
         return None, problem
     if not found:  # cut off, or the page of a proxy: a poll that failed, not a job
         return None, UnexpectedReply(f"The poll was answered with {describe(reply)}", job_id=job.id)
@@ -133,12 +142,13 @@ def _poll(
         return None, None
     if state != "done":
         raise _failure(document, state, job)
-    try:
-        reaped = harvest(reply, found, base_url=base_url)
-    except UnexpectedReply as problem:
-        problem.job_id = job.id
-        raise
+    reaped = harvest(reply, found, base_url=base_url)
+    reaped = replace(reaped, request_id=reaped.request_id or job.request_id)
     return assemble(reaped, job.asked, gateway=gateway, now=conduct.clock(), job_id=job.id), None
+
+
+def _word(document: Document) -> str:
+    return str(as_dict(document.get("output")).get("task_status") or "").upper()
 
 
 def state_of(document: Document, job: Job) -> State:
@@ -147,14 +157,14 @@ def state_of(document: Document, job: Job) -> State:
 
     :raises UnexpectedReply: there is no word, or one nobody has documented.
     """
-    word = str(as_dict(document.get("output")).get("task_status") or "")
-    if word.upper() not in STATES:
+    word = _word(document)
+    if word not in STATES:
         raise UnexpectedReply(
             f"The gateway says {word or 'nothing'!r} of the state of the job",
             advice="Look the job up at the gateway before paying again.",
             job_id=job.id,
         )
-    return STATES[word.upper()]
+    return STATES[word]
 
 
 def _failure(document: Document, state: State, job: Job) -> QwenImageError:
@@ -164,25 +174,30 @@ def _failure(document: Document, state: State, job: Job) -> QwenImageError:
             "The gateway does not know the job any more",
             job=job,
             billing="maybe",
+            request_id=job.request_id,
             advice="Jobs are kept for 24 h and only in their own region: check host and key of the connection.",
         )
-    output = as_dict(document.get("output"))
-    holder = output if output.get("code") or output.get("message") else document
-    said = Refusal(str(holder.get("code") or ""), str(holder.get("message") or ""))
-    status = str(output.get("task_status")).upper()
-    if cause_of(said, 200) == MODERATION:
-        refused = refuse(
-            MODERATION, "The job", redact(said.message), status=200, code=said.code, job_id=job.id
+    said = job_refusal(document, as_dict(document.get("output")))
+    cause = stated_cause(said)
+    if cause == MODERATION:
+        return refuse(
+            MODERATION,
+            "The job",
+            redact(said.message),
+            status=200,
+            code=said.code,
+            job_id=job.id,
+            request_id=job.request_id,
         )
-        refused.request_id = job.request_id
-        return refused
-    return JobFailed(
-        f"The job ended as {status}: {said.code} {redact(said.message)}".rstrip(": "),
+    advice = permanent(cause)
+    failed = JobFailed(
+        f"The job ended as {_word(document)}: {said.code} {redact(said.message)}".rstrip(": "),
         job=job,
         code=said.code or None,
         request_id=job.request_id,
-        advice="Failed jobs are not billed; a retry submits a new one.",
+        advice=advice or "Failed jobs are not billed; a retry submits a new one.",
     )
+    return never_retried(failed) if advice else failed
 
 
 def cancel(job: Job, conduct: Conduct) -> Flow[bool]:
@@ -192,4 +207,7 @@ def cancel(job: Job, conduct: Conduct) -> Flow[bool]:
     except GatewayUnreachable:
         return False
     assert isinstance(reply, Reply)
-    return classify(reply, documents(reply), now=conduct.clock()) is None
+    found = documents(reply)
+    if reply.status < 300 and found and _word(found[0]).startswith("CANCEL"):
+        return True
+    return classify(reply, found, now=conduct.clock()) is None

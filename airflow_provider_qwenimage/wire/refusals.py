@@ -26,15 +26,15 @@ from airflow_provider_qwenimage.exceptions import (
     TemporaryRefusal,
 )
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.wire.documents import Document, contents, describe
+from airflow_provider_qwenimage.wire.documents import Document, describe
 from airflow_provider_qwenimage.wire.envelopes import (
     Refusal,
+    brings_image,
     message_in,
     refusal_in,
     refused_midway,
     request_id_of,
 )
-from airflow_provider_qwenimage.wire.items import holds_image
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.protocol import Reply
@@ -67,6 +67,7 @@ _CODES: dict[str, str] = {
     "accessdenied": ACCESS, "accessdeniedunpurchased": ACCESS, "modelaccessdenied": ACCESS,
     "workspaceaccessdenied": ACCESS, "permissiondenied": ACCESS,
     "modelnotfound": MODEL, "modelnotsupported": MODEL, "workspacenotfound": ACCESS, "apinotimplemented": MODE,
+    "failed": FAULT, "canceled": FAULT, "cancelled": FAULT,  # the state of a job that gave no code (E6)
 }  # fmt: skip
 
 # Words of a message, first match wins; asked where the code says nothing, and before a code that is ambiguous.
@@ -90,6 +91,7 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 # Codes that mean two things; the message tells which (contract 3.3: AllocationQuota; 3.2: bad_response_status_code).
 _AMBIGUOUS = frozenset(
     {"throttlingallocationquota", "insufficientquota", "accessdenied", "internalerror", "badresponse"}
+    | {"failed", "canceled", "cancelled"}
 )
 
 _STATUS: dict[int, str] = {
@@ -163,7 +165,7 @@ def classify(reply: Reply, found: tuple[Document, ...], *, now: float) -> QwenIm
     if said is None and reply.status < 300:
         return None
     midway = said is not None and refused_midway(found)
-    if midway and any(holds_image(item) for document in found for item in contents(document.get("output"))):
+    if midway and any(map(brings_image, found)):
         return None  # what has come is paid for: the harvest keeps it, and the refusal as a failed item
     said = said or Refusal("", message_in(found[0]) if found else "")
     cause = cause_of(said, reply.status)
@@ -194,16 +196,27 @@ def refuse(cause: str, where: str, quote: str, **facts: Any) -> QwenImageError:
 
 def cause_of(said: Refusal, status: int) -> str:
     """Find the cause: code, then words, then status."""
-    code = _known(said.code)
     if status < 400 and re.fullmatch(r"[45]\d\d", said.code):
         status = int(said.code)
-    words = next((cause for pattern, cause in _WORDS if pattern.search(said.message)), None)
-    cause = (words or _CODES.get(code)) if code in _AMBIGUOUS else (_CODES.get(code) or words)
+    cause = stated_cause(said)
     if cause == FAULT and status == 400:
         return INVALID
     if cause is None:
         cause = _STATUS.get(status) or (INVALID if status < 500 else UNKNOWN)
     return cause
+
+
+def stated_cause(said: Refusal) -> str | None:
+    """Find the cause in code and words alone, ``None`` where they are of no table."""
+    code = _known(said.code)
+    words = next((cause for pattern, cause in _WORDS if pattern.search(said.message)), None)
+    return (words or _CODES.get(code)) if code in _AMBIGUOUS else (_CODES.get(code) or words)
+
+
+def permanent(cause: str | None) -> str | None:
+    """Return the advice for a cause for which the same request is refused again, ``None`` for any other."""
+    row = _CAUSES.get(cause or "")
+    return row.advice if row and issubclass(row.exception, PermanentRefusal) else None
 
 
 def retry_after(reply: Reply, *, now: float) -> float | None:

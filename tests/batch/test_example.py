@@ -19,7 +19,8 @@ def test_the_campaign_goes_from_a_file_to_a_manifest(gateway, rclone_s3, qwenima
     qwenimage_connection("tokenhot", model="qwen-image-plus")
     os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = rclone_s3.connection
     client = rclone_s3.client()
-    client.create_bucket(Bucket="marketing-assets")
+    if "marketing-assets" not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket="marketing-assets")
     rows = b'{"prompt": "a mug"}\n{"prompt": "a bad mug [fault:moderation]"}\n{"prompt": "a lamp", "size": "16:9"}\n'
     client.put_object(Bucket="marketing-assets", Key="prompts.jsonl", Body=rows)
     airflow = InMemoryAirflow(dag_id=dag.dag_id)

@@ -54,7 +54,13 @@ class Browser:
     def __init__(self, url: str, programs: tuple[str, str]) -> None:
         options = webdriver.ChromeOptions()
         options.binary_location = programs[0]
-        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", *QUIET):
+        for argument in (
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            *QUIET,
+        ):
             options.add_argument(argument)
         options.add_argument("--window-size=1360,1000")
         options.add_argument("--hide-scrollbars")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -265,3 +269,61 @@ def test_an_execution_timeout_while_waiting_for_the_answer_pays_once(gateway, qw
     assert attempt.state == "failed"
     assert isinstance(attempt.error, OutcomeUnknown)
     assert gateway.state.posts == 1
+
+
+class FailedJobs(BaseHTTPRequestHandler):
+    """Accepts every job and says at the first poll that it failed, with the code of its server."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posts += 1
+        self._answer(task_status="PENDING")
+
+    def do_GET(self):
+        self._answer(task_status="FAILED", code=self.server.code, message="the reason")
+
+    def _answer(self, **output):
+        body = json.dumps({"output": {"task_id": "t-1", **output}, "request_id": "job-r"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Keep quiet."""
+
+
+@contextmanager
+def failing_jobs(code):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FailedJobs)
+    server.posts, server.code = 0, code
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("code", "tries"),
+    [("InvalidParameter", 1), ("Arrearage", 1), ("InternalError.Timeout", 1), ("InternalError.Algo", 3)],
+)
+def test_a_failed_job_is_submitted_anew_only_where_that_may_help(
+    qwenimage_connection, code, tries, deferrable
+):
+    with failing_jobs(code) as server:
+        conn_id = qwenimage_connection("dashscope", host=f"http://127.0.0.1:{server.server_port}")
+        airflow = InMemoryAirflow()
+        task = job(conn_id, deferrable=deferrable, retries=2)
+        attempt = airflow.run_to_end(task)
+
+    assert (attempt.state, server.posts) == ("failed", tries)
+    assert isinstance(attempt.error, JobFailed)
+    assert (attempt.error.code, attempt.error.billing) == (code, "no")
+    assert (attempt.error.job.id, attempt.error.job.request_id) == ("t-1", "job-r")
+    assert KEY not in airflow.stored(task)

@@ -105,7 +105,7 @@ def test_a_failed_job_tells_why_in_either_place_and_costs_nothing(sim, jobs, nam
     sim.fault(name)
     body = jobs.poll(jobs.submit(legacy(n=1), TEXT)).json()
     assert body["output"]["task_status"] == "FAILED"
-    assert (body if name.endswith("level") else body["output"])["code"] == "InternalError.Timeout"
+    assert (body if name.endswith("level") else body["output"])["code"] == "InternalError.Algo"
     assert sim.state.billed == 0
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from datetime import UTC, datetime
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.exceptions import (
@@ -16,11 +19,12 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     TemporaryRefusal,
     UnexpectedReply,
+    restore,
 )
 from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest, SequenceRequest
 from airflow_provider_qwenimage.models.results import Asked, Job
 from airflow_provider_qwenimage.wire import flows, jobs
-from airflow_provider_qwenimage.wire.protocol import Call, Pause
+from airflow_provider_qwenimage.wire.protocol import Call, Pause, Reply
 from wire.reading import BASE, NOW, Clock, conduct, reply
 
 CALL = Call("POST", "/v1/images/generations", json={}, billable=True)
@@ -354,10 +358,66 @@ def test_a_throttled_poll_waits_as_told_up_to_the_longest_pause():
 def test_a_failed_job_says_why_wherever_the_detail_stands(name, code, words):
     error = wait("jobs/200_running.json", name).error
 
-    assert type(error) is JobFailed
+    assert isinstance(error, JobFailed)
+    assert isinstance(error, AirflowFailException) is (code == "InvalidParameter")
     assert words in str(error)
     assert (error.code, error.job.id, error.job_id, error.request_id) == (code, "t-1", "t-1", "job-r")
     assert error.billing == "no"
+
+
+def failed(code, message=""):
+    output = {"task_id": "t-1", "task_status": "FAILED", "code": code, "message": message}
+    return Reply(200, {}, json.dumps({"output": output, "request_id": "poll-r"}).encode())
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("InvalidParameter", "Change what it names"),
+        ("InvalidURL", "Change what it names"),
+        ("InvalidFile.Resolution", "Change what it names"),
+        ("Arrearage", "Top up the account"),
+        ("InvalidApiKey", "Check the connection's API key"),
+        ("AccessDenied.Unpurchased", "Ask for access"),
+        ("ModelNotFound", "Check the model's name"),
+        ("InternalError.Timeout", "Clear the task to ask again"),
+    ],
+)
+def test_a_job_that_would_fail_again_is_never_retried_here_or_after_the_trigger(code, advice):
+    error = wait(failed(code)).error
+
+    for known in (error, restore(json.loads(json.dumps(error.facts()))), pickle.loads(pickle.dumps(error))):  # noqa: S301
+        assert isinstance(known, JobFailed)
+        assert isinstance(known, AirflowFailException)
+        assert (known.code, known.billing, known.job_id) == (code, "no", "t-1")
+        assert advice in str(known)
+    assert error.job == submitted()
+
+
+@pytest.mark.parametrize("code", ["InternalError", "Throttling.RateQuota", "ModelUnavailable", "NewWord", ""])
+def test_a_job_that_may_pass_stays_retryable_after_one_that_may_not(code):
+    assert isinstance(wait(failed("Arrearage")).error, AirflowFailException)
+
+    error = wait(failed(code)).error
+
+    assert type(error) is type(restore(error.facts())) is JobFailed
+
+
+def test_a_job_whose_every_item_was_refused_is_refused_content():
+    error = wait("dashscope/200_all_results_refused.json").error
+
+    assert type(error) is ContentRefused
+    assert (error.job_id, error.request_id) == ("t-1", "ds-24")
+
+
+def test_a_result_without_a_request_id_has_that_of_the_submission():
+    done = reply(DONE)
+    named = done.body.replace(b"request_id", b"nothing")
+
+    assert wait(DONE).value.request_id == "job-r"
+    assert wait(Reply(200, {}, named)).value.images[0].request_id == "job-r"
+    empty = reply("jobs/200_succeeded_empty.json").body.replace(b"request_id", b"nothing")
+    assert wait(Reply(200, {}, empty)).error.request_id == "job-r"
 
 
 def test_a_job_that_moderation_ended_is_refused_content():
@@ -371,7 +431,7 @@ def test_a_job_the_gateway_forgot_may_have_been_billed():
     error = wait("jobs/200_unknown.json").error
 
     assert type(error) is JobFailed
-    assert (error.billing, error.job_id) == ("maybe", "t-1")
+    assert (error.billing, error.job_id, error.request_id) == ("maybe", "t-1", "job-r")
 
 
 def test_a_job_that_succeeded_in_part_keeps_its_images_and_names_the_others():

@@ -17,6 +17,7 @@ from airflow_provider_qwenimage.exceptions import (
 from airflow_provider_qwenimage.wire.items import Found, Missing
 from wire.reading import BASE, FOLDER, reaped, refusal
 
+A, B = (f"https://img.example.com/{name}.png" for name in "ab")
 PNG, JPEG = b"\x89PNG", b"\xff\xd8\xff"
 SIGNED = (
     "https://dashscope-result-bj.oss-cn-beijing.aliyuncs.com/7d/{}.png"
@@ -195,6 +196,40 @@ READ: dict[str, dict[str, Any]] = {
         "failures": [(1, "InternalError", "An internal error has occured")],
         "request_id": "sse-2",
     },
+    "sse/200_messages_one_image_each.txt": {"images": [A, B], "request_id": "sse-5"},
+    "sse/200_messages_links_and_captions.txt": {
+        "images": [A, B],
+        "texts": ("Wash it.", "Pour it."),
+        "request_id": "sse-5",
+    },
+    "sse/200_messages_cumulative.txt": {"images": [A, B], "request_id": "sse-5"},
+    "sse/200_messages_error_after_image.txt": {
+        "images": [A],
+        "failures": [(1, "InternalError", "An internal error has occured")],
+        "request_id": "sse-5",
+    },
+    "sse/200_data_one_image_each.txt": {"images": [A, B]},
+    "sse/200_data_cumulative.txt": {"images": [A, B], "revised": ["a red fox", None]},
+    "sse/200_data_error_after_image.txt": {
+        "images": [A],
+        "failures": [(1, "InternalError", "An internal error has occured")],
+    },
+    "sse/200_results_one_image_each.txt": {"images": [A, B]},
+    "wrapped/200_one_object.json": {"images": [A], "revised": ["a red fox"]},
+    "wrapped/200_bare_url.json": {"images": [A]},
+    "wrapped/200_images.json": {"images": [A, B]},
+    "engines/200_relative_path.json": {
+        "images": [f"{BASE}/images/xyz.png", f"{BASE}/v1/images/42/content"],
+        "failures": [
+            (2, "not_an_image", "not an image: n/a"),
+            (3, "not_an_image", "not an image: see the log"),
+        ],
+    },
+    "compatible-mode/200_usage_as_text.json": {
+        "images": [A],
+        "usage": usage(1, (150, 1850, 2000)),
+        "size": "1328*1328",
+    },
     "jobs/200_succeeded_partly.json": {
         "images": oss("one"),
         "revised": ["a red fox"],
@@ -219,7 +254,8 @@ UNREADABLE: dict[str, tuple[str | None, str]] = {
     "engines/200_server_path.json": ("server_path", "set persist_to"),
     "new-api/200_all_failed.json": ("InternalError.Algo", "error has occurred during algorithm execution"),
     "dashscope/200_empty_choices.json": (None, "without an image"),
-    "dashscope/200_code_beside_empty_output.json": ("InternalError.Algo", "inference failed"),
+    "dashscope/200_some_results_refused.json": ("DataInspectionFailed", "content.; inference failed"),
+    "wrapped/200_job.json": (None, "job id task_01"),
     "wrapped/200_ok_without_data.json": (None, "without an image: success"),
     "jobs-elsewhere/200_task_id.json": (None, "job id task-unified-1"),
     "jobs-elsewhere/200_task_info.json": (None, "job id task-mule-1"),
@@ -231,6 +267,7 @@ UNREADABLE: dict[str, tuple[str | None, str]] = {
     "proxies/200_truncated.json": (None, "broken or truncated JSON"),
 }
 
+ALL_REFUSED = "dashscope/200_all_results_refused.json"  # told by the items, not by the body
 AGAIN, LATER = ("again", "later")  # a TemporaryRefusal this call sends again, and one that is left to a retry
 # file -> (error, code, words of the message)
 REFUSED: dict[str, tuple[Any, str | None, str]] = {
@@ -273,6 +310,16 @@ REFUSED: dict[str, tuple[Any, str | None, str]] = {
     "dashscope/500_request_timeout.json": (LATER, "RequestTimeOut", "failed on its own side"),
     "dashscope/500_model_serving_error.json": (AGAIN, "ModelServingError", "is overloaded"),
     "dashscope/503_model_unavailable.json": (AGAIN, "ModelUnavailable", "is overloaded"),
+    "dashscope/200_code_beside_empty_output.json": (LATER, "InternalError.Algo", "inference failed"),
+    "dashscope/200_failed_in_output.json": (ContentRefused, "DataInspectionFailed", "refused the content"),
+    "dashscope/200_failed_beside_output.json": (
+        PermanentRefusal,
+        "InvalidParameter",
+        "size is not supported",
+    ),
+    "dashscope/200_canceled.json": (LATER, "CANCELED", "failed on its own side"),
+    "wrapped/200_refused_with_data.json": (PermanentRefusal, "400", "rejects the request: bad size"),
+    "wrapped/200_error_list.json": (PermanentRefusal, None, "size must be 1328x1328; n must be 1"),
     "dashscope/200_error_body.json": (ContentRefused, "DataInspectionFailed", "HTTP 200"),
     "compatible-mode/400_data_inspection.json": (
         ContentRefused,
@@ -417,13 +464,31 @@ def test_a_refusal_is_told_by_its_body_before_its_status(name):
     assert error.billing == ("maybe" if unsure else "no")
 
 
+def test_a_request_whose_every_item_was_refused_for_good_is_refused():
+    with pytest.raises(ContentRefused) as raised:
+        reaped(ALL_REFUSED)
+
+    error = raised.value
+    assert (error.code, error.status, error.request_id) == ("DataInspectionFailed", 200, "ds-24")
+    assert error.billing == "no"
+    assert "refused the content: Output data may contain inappropriate content" in str(error)
+
+
+def test_a_job_that_succeeded_without_an_image_is_not_said_to_be_of_another_product():
+    with pytest.raises(UnexpectedReply) as raised:
+        reaped("jobs/200_succeeded_empty.json")
+
+    assert "its job is SUCCEEDED" in str(raised.value)
+    assert "not known to have jobs" not in str(raised.value)
+
+
 def test_every_reply_file_is_in_one_of_the_tables_and_in_the_readme():
     files = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.*") if path.name != "README.md"}
     elsewhere = {
         name for name in files if name.startswith("jobs/")
     }  # read by tests of jobs, some of them here too
 
-    tables = [*READ, *UNREADABLE, *REFUSED]
+    tables = [*READ, *UNREADABLE, *REFUSED, ALL_REFUSED]
     assert len(tables) == len(set(tables))
     assert files - elsewhere <= set(tables) <= files
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -471,6 +536,16 @@ def test_a_broken_base64_is_a_failed_item_and_not_an_image():
     assert isinstance(
         locate(base64.b64encode(b"no image, but long enough to be one" * 9).decode(), BASE), Missing
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["N/A", "image/png", "text/plain", "a/b c", "oss://bucket/a.png", "c:/a.png", "none", "a/" + "b" * 200],
+)
+def test_what_only_looks_like_a_path_is_a_failed_item(text):
+    from airflow_provider_qwenimage.wire.items import locate
+
+    assert isinstance(locate(text, BASE), Missing)
 
 
 def test_a_url_without_a_scheme_gets_that_of_the_gateway():

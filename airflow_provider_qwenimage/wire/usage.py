@@ -1,0 +1,42 @@
+"""Reads what a reply says it used, whatever the gateway calls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.models.results import Usage
+
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.wire.documents import Document
+
+
+def usage_of(usage: Document) -> Usage:
+    """Normalise the names: ``image_count`` is ``output_image_count`` on qwen-image-3.0 (contract section 2)."""
+    return Usage(
+        image_count=_first(usage, "image_count", "output_image_count"),
+        input_tokens=_first(usage, "input_tokens", "prompt_tokens"),
+        output_tokens=_first(usage, "output_tokens", "completion_tokens"),
+        total_tokens=_first(usage, "total_tokens"),
+    )
+
+
+def size_of(usage: Document) -> str | None:
+    """Return the size of the images as ``"1328*1328"``."""
+    if isinstance(usage.get("size"), str) and usage["size"]:
+        return str(usage["size"]).lower().replace("x", "*")
+    across, down = _first(usage, "width", "output_width"), _first(usage, "height", "output_height")
+    return f"{across}*{down}" if across and down else None
+
+
+def _first(usage: Document, *names: str) -> int | None:
+    return next((count for name in names if (count := _whole(usage.get(name))) is not None), None)
+
+
+def _whole(value: object) -> int | None:
+    """Read a count; gateways in untyped languages write ``"1"`` and ``1.0``."""
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdigit() else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

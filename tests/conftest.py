@@ -104,10 +104,13 @@ def _gateway() -> Iterator[Any]:
 
 
 @pytest.fixture
-def simulator(_gateway: Any) -> Any:
-    """The local gateway, nothing counted and no fault armed; ``simulator.base("tokenhot")`` is a base URL."""
+def simulator(_gateway: Any) -> Iterator[Any]:
+    """The local gateway, nothing counted, no fault armed; what a test sets on it ends with the test."""
+    settings = vars(_gateway.state.settings)
+    before = dict(settings)
     _gateway.state.reset()
-    return _gateway
+    yield _gateway
+    settings.update(before)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -11,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.models.manifest import ImageFields
 from airflow_provider_qwenimage.models.results import GeneratedImage
 
@@ -71,12 +70,8 @@ def _parsed(images: Any) -> Any:
     if text[:1] not in ("[", "{", "("):
         return text
     try:
-        return json.loads(text)
+        return literal(text)
     except ValueError:
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise InvalidRequest("images", "is text that is neither a URL nor a list") from None
 
 

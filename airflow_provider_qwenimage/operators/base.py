@@ -97,7 +97,7 @@ class QwenImageBaseOperator(BaseOperator):
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**_with_policy(kwargs, retry_policy))
+        super().__init__(**with_policy(kwargs, retry_policy))
         self.prompt = prompt
         self.model = model
         self.size = size
@@ -275,7 +275,7 @@ def _settled(error: QwenImageError, ledger: Ledger, options: Options) -> QwenIma
     return ledger.settle(error, on_unknown_outcome=options.on_unknown_outcome)
 
 
-def _with_policy(kwargs: dict[str, Any], retry_policy: Any) -> dict[str, Any]:
+def with_policy(kwargs: dict[str, Any], retry_policy: Any) -> dict[str, Any]:
     """Add the retry policy to the arguments of ``BaseOperator``, where Airflow has one (3.3+)."""
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 

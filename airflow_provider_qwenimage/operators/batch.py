@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.operators.base import OUR_POLICY, _with_policy
+from airflow_provider_qwenimage.operators.base import OUR_POLICY, with_policy
 from airflow_provider_qwenimage.operators.links import LINKS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class QwenImageBatchOperator(BaseOperator):
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**_with_policy(kwargs, retry_policy))
+        super().__init__(**with_policy(kwargs, retry_policy))
         self.requests = requests
         self.persist_to = persist_to
         self.model = model
@@ -171,7 +171,7 @@ class QwenImageBatchOperator(BaseOperator):
 
     def _tell(self, context: Context, verdict: Verdict, outcome: Outcome) -> None:
         """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        from airflow_provider_qwenimage.operators.delivery import push
+        from airflow_provider_qwenimage.operators.delivery import describe_outlets, push
 
         push(self, context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
         if failures := verdict.failures():
@@ -179,11 +179,7 @@ class QwenImageBatchOperator(BaseOperator):
         if outcome.manifest is None:
             return
         push(self, context, {"manifest": {"uri": outcome.manifest}})
-        for outlet in self.outlets:
-            context["outlet_events"][outlet].extra = {
-                "manifest": outcome.manifest,
-                "count": len(outcome.images),
-            }
+        describe_outlets(self, context, outcome)
 
 
 def _teller(context: Context) -> Any:

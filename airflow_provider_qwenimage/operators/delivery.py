@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.ledger import Ledger
     from airflow_provider_qwenimage.models.options import Options
+    from airflow_provider_qwenimage.models.outcome import Outcome
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
@@ -105,6 +106,12 @@ def push(operator: BaseOperator, context: Context, keys: dict[str, Any]) -> None
         context["ti"].xcom_push(key=key, value=value)
 
 
+def describe_outlets(operator: BaseOperator, context: Context, outcome: Outcome) -> None:
+    """Tell the consumers of each outlet where the manifest of a stored set is, and how many images it lists."""
+    for outlet in operator.outlets:
+        context["outlet_events"][outlet].extra = {"manifest": outcome.manifest, "count": len(outcome.images)}
+
+
 def persist(
     operator: QwenImageBaseOperator, context: Context, generation: Generation, prefix: str
 ) -> Generation:
@@ -138,8 +145,7 @@ def persist(
     push(operator, context, {"stored": outcome.stored})
     outcome.raise_if_incomplete()
     push(operator, context, {"manifest": {"uri": outcome.manifest}})
-    for outlet in operator.outlets:
-        context["outlet_events"][outlet].extra = {"manifest": outcome.manifest, "count": len(outcome.images)}
+    describe_outlets(operator, context, outcome)
     images = [
         image.model_copy(update={"url": uri, "data": None, "expires_at": None})
         for image, uri in zip(generation.images, outcome.uris, strict=True)

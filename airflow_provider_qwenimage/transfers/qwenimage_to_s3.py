@@ -145,18 +145,11 @@ class QwenImageToS3Operator(BaseOperator):
 
     def _tell(self, context: Context, outcome: Outcome) -> None:
         """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        if self.do_xcom_push:
-            instance = context["ti"]
-            instance.xcom_push(key="stored", value=outcome.stored)
-            if outcome.failures:
-                instance.xcom_push(
-                    key="failures", value=[failure.model_dump() for failure in outcome.failures]
-                )
-            if outcome.manifest:
-                instance.xcom_push(key="manifest", value={"uri": outcome.manifest})
+        from airflow_provider_qwenimage.operators.delivery import describe_outlets, push
+
+        push(self, context, {"stored": outcome.stored})
+        if outcome.failures:
+            push(self, context, {"failures": [failure.model_dump() for failure in outcome.failures]})
         if outcome.manifest:
-            for outlet in self.outlets:
-                context["outlet_events"][outlet].extra = {
-                    "manifest": outcome.manifest,
-                    "count": len(outcome.images),
-                }
+            push(self, context, {"manifest": {"uri": outcome.manifest}})
+            describe_outlets(self, context, outcome)

@@ -16,11 +16,8 @@ PHOTO = "https://cdn.example.com/photo.png"
 
 @pytest.fixture
 def gateway(simulator):
-    simulator.state.reset()
-    before = simulator.state.settings.job_seconds
     simulator.state.settings.job_seconds = 0.1
-    yield simulator
-    simulator.state.settings.job_seconds = before
+    return simulator
 
 
 def operator_of(decorated, *arguments, **more):

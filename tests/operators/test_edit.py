@@ -22,11 +22,8 @@ DATA_URL = "data:image/png;base64," + base64.b64encode(picture()).decode()
 
 @pytest.fixture
 def gateway(simulator):
-    simulator.state.reset()
-    before = simulator.state.settings.job_seconds
     simulator.state.settings.job_seconds = 0.1
-    yield simulator
-    simulator.state.settings.job_seconds = before
+    return simulator
 
 
 @pytest.fixture

@@ -23,11 +23,8 @@ WITH_CAPTIONS = [
 
 @pytest.fixture
 def gateway(simulator):
-    simulator.state.reset()
-    before = simulator.state.settings.job_seconds, simulator.state.settings.sse_mode
     simulator.state.settings.job_seconds = 0.1
-    yield simulator
-    simulator.state.settings.job_seconds, simulator.state.settings.sse_mode = before
+    return simulator
 
 
 def sequence(conn_id, **arguments):

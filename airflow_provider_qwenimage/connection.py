@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.coercion import BlankIsNone
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, object_such_as
 from airflow_provider_qwenimage.models.requests import build
 from airflow_provider_qwenimage.transport import Endpoint
 
@@ -31,17 +31,6 @@ def _no_switch(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError(f"must be a number, got {value}")
     return value
-
-
-def _object(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError(
-            'must be a JSON object such as {"qwen-image-plus": 0.2, "currency": "CNY"}'
-        ) from None
 
 
 class Prices(BaseModel):
@@ -71,7 +60,9 @@ class Extras(BaseModel):
     ] = None
     verify: Annotated[bool | str | None, BeforeValidator(_switch), BlankIsNone] = None
     allow_private_hosts: Annotated[bool | None, BeforeValidator(_switch), BlankIsNone] = None
-    price_per_image: Annotated[Prices | None, BeforeValidator(_object), BlankIsNone] = None
+    price_per_image: Annotated[
+        Prices | None, object_such_as('{"qwen-image-plus": 0.2, "currency": "CNY"}'), BlankIsNone
+    ] = None
 
 
 class Settings(BaseModel):

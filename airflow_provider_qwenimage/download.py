@@ -19,6 +19,7 @@ from airflow_provider_qwenimage.imagefile import TruncatedImage
 from airflow_provider_qwenimage.models.links import expires_at
 from airflow_provider_qwenimage.redaction import redact, without_query
 from airflow_provider_qwenimage.spool import MIB, Downloaded, check_size, receive
+from airflow_provider_qwenimage.wire.refusals import retry_after
 
 Authorize = Callable[[str], dict[str, str]]
 
@@ -179,10 +180,8 @@ def _pause(turn: int, after: float | None) -> float:
 def _refusal(stream: transport.Stream, url: str, expires: datetime | None) -> Exception:
     shown = without_query(url)
     if stream.status in _TEMPORARY:
-        after = stream.headers.get("retry-after", "")
-        return _Again(
-            f"the image host answers {stream.status}", after=float(after) if after.isdecimal() else None
-        )
+        after = retry_after(stream.headers.get("retry-after", ""), now=time.time())
+        return _Again(f"the image host answers {stream.status}", after=after)
     if stream.status in _MAYBE_EXPIRED:
         body = _head(stream)
         if match := _EXPIRES_BODY.search(body):

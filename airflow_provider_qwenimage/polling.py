@@ -8,6 +8,7 @@ triggers take turns here: each waits for its place in line, and all of them fall
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
+from airflow_provider_qwenimage.wire.refusals import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,8 +59,8 @@ class PollBudget:
         now = _now()
         if now >= self._hush_ends:  # not one of those that were under way when the silence began
             self._hushes += 1
-        asked = response.headers.get("retry-after", "")
-        hush = float(asked) if asked.isdecimal() else _HUSH * 2.0 ** (self._hushes - 1)
+        asked = retry_after(response.headers.get("retry-after", ""), now=time.time())
+        hush = _HUSH * 2.0 ** (self._hushes - 1) if asked is None else asked
         self._hush_ends = max(self._hush_ends, now + min(hush, _LONGEST_HUSH))
         self._next = max(self._next, self._hush_ends)
 

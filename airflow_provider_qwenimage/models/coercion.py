@@ -84,6 +84,18 @@ def literal(value: object) -> object:
     raise ValueError(f"must be a list or an object, got {value[:80]!r}")
 
 
+def object_such_as(example: str) -> BeforeValidator:
+    """Return the validator that takes an object, or its JSON as a form or a template gives it."""
+
+    def parse(value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError(f"must be a JSON object such as {example}") from None
+
+    return BeforeValidator(parse)
+
+
 def _prompt(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")

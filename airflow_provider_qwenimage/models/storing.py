@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count, object_such_as
 from airflow_provider_qwenimage.models.layout import (
     FILENAME,
     MAX_CONCURRENCY,
@@ -15,15 +14,6 @@ from airflow_provider_qwenimage.models.layout import (
     IfExists,
     OnError,
 )
-
-
-def _object(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except ValueError:
-        raise ValueError('must be a JSON object such as {"ACL": "private"}') from None
 
 
 class StoreOptions(BaseModel):
@@ -47,7 +37,9 @@ class StoreOptions(BaseModel):
     if_exists: IfExists = "skip"
     max_concurrency: Count = MAX_CONCURRENCY
     max_image_bytes: Count = MAX_IMAGE_BYTES
-    extra_args: Annotated[dict[str, Any] | None, BeforeValidator(_object)] = Field(default=None, repr=False)
+    extra_args: Annotated[dict[str, Any] | None, object_such_as('{"ACL": "private"}'), BlankIsNone] = Field(
+        default=None, repr=False
+    )
     on_error: OnError = "fail"
     allow_private_hosts: bool = False
     verify: bool | str = True

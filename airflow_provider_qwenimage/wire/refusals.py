@@ -183,7 +183,9 @@ def classify(reply: Reply, found: tuple[Document, ...], *, now: float) -> QwenIm
             f"{where} did not say what became of the request: {quote}", advice=_LOOK_FIRST, **facts
         )
     facts["billing"] = "maybe" if midway else None
-    return refuse(cause, where, quote, retry_after=retry_after(reply, now=now), **facts)
+    return refuse(
+        cause, where, quote, retry_after=retry_after(reply.headers.get("retry-after", ""), now=now), **facts
+    )
 
 
 def refuse(cause: str, where: str, quote: str, **facts: Any) -> QwenImageError:
@@ -219,9 +221,13 @@ def permanent(cause: str | None) -> str | None:
     return row.advice if row and issubclass(row.exception, PermanentRefusal) else None
 
 
-def retry_after(reply: Reply, *, now: float) -> float | None:
-    """Read ``Retry-After``: seconds, or an HTTP date; ``None`` when absent or unreadable."""
-    value = reply.headers.get("retry-after", "").strip()
+def retry_after(value: str, *, now: float) -> float | None:
+    """
+    Read the header ``Retry-After``: seconds, or an HTTP date; ``None`` when absent or unreadable.
+
+    :param now: epoch seconds.
+    """
+    value = value.strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
     try:

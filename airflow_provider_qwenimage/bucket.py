@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +118,13 @@ class Bucket:
         return found
 
     def put(
-        self, name: str, body: bytes | IO[bytes], *, content_type: str, sha256: str, exclusive: bool = False
+        self,
+        name: str,
+        body: bytes | bytearray | IO[bytes],
+        *,
+        content_type: str,
+        sha256: str,
+        exclusive: bool = False,
     ) -> bool:
         """
         Write an object; return whether it was written.
@@ -187,10 +192,14 @@ class Bucket:
         from botocore.exceptions import ClientError
 
         body = request["Body"]
+        if isinstance(body, bytes):
+            # What is a file to botocore waits for ``100 Continue`` and goes out by 16 KiB; bytes are a file to it, an
+            # array is not.
+            body = request["Body"] = bytearray(body)
         with _speaking("write", self.uri(name)):
             for attempt in range(_BUSY_ATTEMPTS):
                 condition = {"IfNoneMatch": "*"} if exclusive and self._conditional else {}
-                if not isinstance(body, bytes):
+                if not isinstance(body, bytearray):
                     body.seek(0)
                 try:
                     self._client.put_object(Bucket=self.name, Key=self.prefix + name, **request, **condition)
@@ -224,15 +233,7 @@ def _client(aws_conn_id: str | None, max_connections: int) -> Any:
     signing = {"payload_signing_enabled": False, **(getattr(config, "s3", None) or {})}
     ours = Config(max_pool_connections=pool, s3=signing)  # type: ignore[no-untyped-call]
     merged = config.merge(ours)
-    client: Any = S3Hook(aws_conn_id=aws_conn_id, config=merged).get_conn()
-    client.meta.events.register("before-sign.s3.PutObject", _send_at_once)
-    return client
-
-
-def _send_at_once(request: Any, **_: Any) -> None:
-    """Save bytes the round trip of asking first; a file, which is large, waits for ``100 Continue``."""
-    if isinstance(request.data, io.BytesIO) and "Expect" in request.headers:
-        del request.headers["Expect"]
+    return S3Hook(aws_conn_id=aws_conn_id, config=merged).get_conn()
 
 
 def _allowed(extra_args: Mapping[str, Any]) -> dict[str, Any]:

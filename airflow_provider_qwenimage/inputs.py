@@ -153,8 +153,7 @@ class Inputs:
     def _inlined(self, image: Downloaded) -> str:
         with image:
             self._check(image)
-            image.file.seek(0)
-            payload = base64.b64encode(image.file.read()).decode()
+            payload = base64.b64encode(image.read()).decode()
         return f"data:{image.facts.content_type};base64,{payload}"
 
     def _check(self, image: Downloaded) -> None:

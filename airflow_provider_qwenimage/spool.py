@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
 import itertools
 import re
 import tempfile
@@ -53,20 +52,73 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded(Measured):
-    """One whole, checked image in a temporary file; a context manager that deletes it."""
+    """
+    One whole, checked image; a context manager that lets go of it.
 
-    file: IO[bytes]
+    :param body: what to upload: in memory while small, a temporary file otherwise.
+    """
+
+    body: bytearray | IO[bytes]
+
+    def read(self) -> bytes | bytearray:
+        """Return all of it."""
+        return self.body if isinstance(self.body, bytearray) else self.body.read()
+
+    def close(self) -> None:
+        """Delete the file, if there is one."""
+        if not isinstance(self.body, bytearray):
+            self.body.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        self.close()
 
-    def body(self) -> bytes | IO[bytes]:
-        """Return what to upload: bytes while small, a file otherwise."""
-        self.file.seek(0)
-        return self.file.read() if self.size <= _SPOOL_BYTES else self.file
+
+class _Spool:
+    """
+    Takes the bytes of one image: in memory, and to disk once they are many.
+
+    They are hashed in blocks of half a mebibyte. Hashing lets other threads run and then waits for its turn again:
+    with 16 of them, twenty times an image is dear.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self._memory = bytearray()
+        self._hashed = 0  # bytes at the beginning of the memory
+        self._file: IO[bytes] | None = None
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self._memory += chunk
+        if len(self._memory) - self._hashed >= _BLOCK_BYTES:
+            self._settle()
+
+    def body(self) -> bytearray | IO[bytes]:
+        """Return the bytes, all hashed; a file is at its beginning."""
+        self._settle()
+        if self._file is None:
+            return self._memory
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _settle(self) -> None:
+        with memoryview(self._memory) as whole, whole[self._hashed :] as fresh:
+            self.digest.update(fresh)
+        self._hashed = len(self._memory)
+        if self.size > _SPOOL_BYTES:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - Downloaded closes it
+            self._file.write(self._memory)
+            self._memory.clear()
+            self._hashed = 0
 
 
 def receive(chunks: Iterable[bytes], *, max_bytes: int) -> Downloaded:
@@ -76,37 +128,19 @@ def receive(chunks: Iterable[bytes], *, max_bytes: int) -> Downloaded:
     :raises ImageTooLarge: as soon as more than ``max_bytes`` have come.
     :raises NotAnImage: for anything else than a whole image.
     """
-    digest, size = hashlib.sha256(), 0
-    file = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - Downloaded closes it
+    spool = _Spool()
     try:
-        for block in _blocks(chunks):
-            size += len(block)
-            check_size(size, max_bytes=max_bytes)
-            digest.update(block)
-            file.write(block)
-        facts = inspect(file, size)
+        for chunk in chunks:
+            spool.add(chunk)
+            check_size(spool.size, max_bytes=max_bytes)
+        body = spool.body()
+        facts = inspect(body, spool.size)
+        if not isinstance(body, bytearray):
+            body.seek(0)
     except BaseException:
-        file.close()
+        spool.close()
         raise
-    return Downloaded(file=file, size=size, sha256=digest.hexdigest(), facts=facts)
-
-
-def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """
-    Join chunks as they come off a socket to blocks of half a mebibyte.
-
-    Hashing lets other threads run and then waits for its turn again: with 16 of them, twenty times an image is dear.
-    """
-    pending: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        pending.append(chunk)
-        size += len(chunk)
-        if size >= _BLOCK_BYTES:
-            yield pending[0] if len(pending) == 1 else b"".join(pending)
-            pending, size = [], 0
-    if pending:
-        yield pending[0] if len(pending) == 1 else b"".join(pending)
+    return Downloaded(size=spool.size, sha256=spool.digest.hexdigest(), facts=facts, body=body)
 
 
 def receive_bytes(data: bytes, *, max_bytes: int) -> Downloaded:
@@ -135,7 +169,7 @@ def measure(stored: Readable, *, max_bytes: int) -> Measured:
     head = stored.head(_KNOWN_HEAD_BYTES) if stored.sha256 else b""
     if stored.sha256:
         try:
-            facts = inspect(io.BytesIO(head), stored.size, proof="head")
+            facts = inspect(head, stored.size, proof="head")
             return Measured(stored.size, stored.sha256, facts)
         except TruncatedImage:  # some formats keep their size at the end
             pass

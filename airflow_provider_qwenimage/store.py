@@ -199,7 +199,7 @@ class ImageStore:
         def write(name: str, exclusive: bool) -> bool:
             kind = image.facts.content_type
             return self._bucket.put(
-                name, image.body(), content_type=kind, sha256=image.sha256, exclusive=exclusive
+                name, image.body, content_type=kind, sha256=image.sha256, exclusive=exclusive
             )
 
         return write

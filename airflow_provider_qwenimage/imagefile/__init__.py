@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import NotAnImage
 from airflow_provider_qwenimage.imagefile import containers, raster
-from airflow_provider_qwenimage.imagefile.reading import ImageBytes, TruncatedImage
+from airflow_provider_qwenimage.imagefile.reading import Buffer, ImageBytes, TruncatedImage, piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,25 +104,24 @@ def _stranger(head: bytes) -> str:
     )
 
 
-def inspect(file: IO[bytes], length: int, *, proof: Literal["whole", "head"] = "whole") -> ImageFacts:
+def inspect(data: Buffer, length: int, *, proof: Literal["whole", "head"] = "whole") -> ImageFacts:
     """
-    Tell type and size of an image and prove that all of it is there; the file's position is lost.
+    Tell type and size of an image and prove that all of it is there.
 
-    :param file: seekable; read where needed, never as a whole.
+    :param data: a file is read where needed, never as a whole, and its position is lost.
     :param length: number of bytes of the image.
-    :param proof: ``head`` trusts that the image is complete; ``file`` need only reach as far as its size.
+    :param proof: ``head`` trusts that the image is complete; ``data`` need only reach as far as its size.
     :raises NotAnImage: saying what the bytes look like instead.
     :raises TruncatedImage: for the beginning of an image.
     """
-    file.seek(0)
-    head = file.read(_HEAD)
+    head = piece_of(data, 0, _HEAD)
     kind = next((known for known in _FORMATS if known.magic.match(head)), None)
     if kind is None:
         raise NotAnImage(f"The bytes are not an image: they look like {_stranger(head)}")
-    data = ImageBytes(file, length, kind.name)
-    width, height = kind.size(data)
+    image = ImageBytes(data, length, kind.name)
+    width, height = kind.size(image)
     if width < 1 or height < 1:
-        raise data.odd(f"measure {width} x {height} pixels")
+        raise image.odd(f"measure {width} x {height} pixels")
     if proof == "whole":
-        kind.end(data)
+        kind.end(image)
     return ImageFacts(content_type=kind.content_type, ext=kind.ext, width=width, height=height)

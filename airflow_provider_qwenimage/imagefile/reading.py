@@ -7,6 +7,16 @@ from typing import IO
 
 from airflow_provider_qwenimage.exceptions import NotAnImage
 
+Buffer = bytes | bytearray | IO[bytes]  # a file must be seekable
+
+
+def piece_of(data: Buffer, offset: int, size: int) -> bytes:
+    """Return ``size`` bytes from ``offset``, fewer where ``data`` ends."""
+    if isinstance(data, bytes | bytearray):
+        return bytes(data[offset : offset + size])
+    data.seek(offset)
+    return data.read(size)
+
 
 class TruncatedImage(NotAnImage):
     """The bytes begin as an image and end before it does."""
@@ -15,17 +25,16 @@ class TruncatedImage(NotAnImage):
 class ImageBytes:
     """Random access that turns every read behind the end into ``TruncatedImage``."""
 
-    def __init__(self, file: IO[bytes], length: int, name: str) -> None:
-        self._file = file
+    def __init__(self, data: Buffer, length: int, name: str) -> None:
+        self._data = data
         self.length = length
         self.name = name
 
     def at(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from ``offset``."""
         self.reaches(offset + size)
-        self._file.seek(offset)
-        piece = self._file.read(size)
-        if len(piece) < size:  # the file at hand is only the head of ``length`` bytes
+        piece = piece_of(self._data, offset, size)
+        if len(piece) < size:  # what is at hand is only the head of ``length`` bytes
             raise self.cut()
         return piece
 

@@ -253,10 +253,11 @@ class _Body:
     def reply(self, client: httpx.Client | httpx.AsyncClient) -> Reply:
         assert self._head is not None
         body = b"".join(self._chunks)
-        key = client.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        # Headers are read raw: httpx guesses their encoding anew for every name it is asked for.
+        key = next((value for name, value in client.headers.raw if name.lower() == b"authorization"), b"")
+        key = key.removeprefix(b"Bearer ")
         if len(key) >= _REAL_KEY and key in body:  # some gateways quote the key they refuse
             body = body.replace(key, b"***")
-        # httpx guesses an encoding anew for every name it is asked for.
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._head.headers.raw
         }

@@ -126,7 +126,8 @@ def _as_sent(case: Case, *, strict: bool) -> Request:
         return _with_pixels(request)
     if strict and not case.row.negative_prompt:
         changes["negative_prompt"] = None
-    return request.model_copy(update=changes)
+    changes = {name: value for name, value in changes.items() if value != getattr(request, name)}
+    return request.model_copy(update=changes) if changes else request
 
 
 def _with_pixels(request: Request) -> Request:

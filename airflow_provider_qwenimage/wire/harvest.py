@@ -133,6 +133,8 @@ def _from_items(items: object, base_url: str) -> list[Slot]:
 
 def _from_output(output: object, base_url: str) -> list[Slot]:
     """P3, P4, P5: ``results`` of a job, or the images among the contents; P5 puts a URL under ``text``."""
+    if not output:
+        return []
     if results := as_dict(output).get("results"):
         return _from_items(results, base_url)
     slots = [
@@ -145,6 +147,8 @@ def _from_output(output: object, base_url: str) -> list[Slot]:
 
 def _texts(output: object) -> tuple[str, ...]:
     """Return the captions: texts that are no image."""
+    if not output:
+        return ()
     found = (
         item.get("text") for item in contents(output) if not holds_image(item) and not is_image_text(item)
     )
@@ -170,10 +174,13 @@ def _choose(*candidates: list[Slot]) -> tuple[Slot, ...]:
     new-api keeps one image per choice in ``data`` and all of them in ``metadata`` (NA #7473). The lists are not
     united: a gateway that re-hosts images names the same image differently in each.
     """
-    best = max(candidates, key=lambda slots: (sum(isinstance(slot, Found) for slot in slots), len(slots)))
+    filled = [slots for slots in candidates if slots]
+    if len(filled) < 2:
+        return tuple(filled[0]) if filled else ()
+    best = max(filled, key=lambda slots: (sum(isinstance(slot, Found) for slot in slots), len(slots)))
     revised = {
         slot.url: slot.revised_prompt
-        for slots in candidates
+        for slots in filled
         for slot in slots
         if isinstance(slot, Found) and slot.url and slot.revised_prompt
     }
@@ -182,7 +189,7 @@ def _choose(*candidates: list[Slot]) -> tuple[Slot, ...]:
         if isinstance(slot, Found):
             chosen.append(replace(slot, revised_prompt=slot.revised_prompt or revised.get(slot.url or "")))
         else:
-            twins = (slots[position] for slots in candidates if position < len(slots))
+            twins = (slots[position] for slots in filled if position < len(slots))
             chosen.append(next((twin for twin in twins if isinstance(twin, Missing) and twin.code), slot))
     return tuple(chosen)
 

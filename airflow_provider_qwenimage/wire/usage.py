@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def usage_of(usage: Document) -> Usage:
     """Normalise the names: ``image_count`` is ``output_image_count`` on qwen-image-3.0 (contract section 2)."""
+    if not usage:
+        return Usage()
     return Usage(
         image_count=_first(usage, "image_count", "output_image_count"),
         input_tokens=_first(usage, "input_tokens", "prompt_tokens"),
@@ -24,12 +26,14 @@ def size_of(usage: Document) -> str | None:
     """Return the size of the images as ``"1328*1328"``."""
     if isinstance(usage.get("size"), str) and usage["size"]:
         return str(usage["size"]).lower().replace("x", "*")
-    across, down = _first(usage, "width", "output_width"), _first(usage, "height", "output_height")
-    return f"{across}*{down}" if across and down else None
+    across = _first(usage, "width", "output_width")
+    down = _first(usage, "height", "output_height") if across else None
+    return f"{across}*{down}" if down else None
 
 
 def _first(usage: Document, *names: str) -> int | None:
-    return next((count for name in names if (count := _whole(usage.get(name))) is not None), None)
+    counts = (_whole(usage[name]) for name in names if name in usage)
+    return next((count for count in counts if count is not None), None)
 
 
 def _whole(value: object) -> int | None:

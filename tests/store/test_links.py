@@ -40,7 +40,7 @@ def test_a_signature_tells_when_it_ends(query):
         "https://host.example/a.png?X-Amz-Date=yesterday&X-Amz-Expires=1",
         "https://host.example/a.png?X-Amz-Date=20261121T050000Z&X-Amz-Expires=99999999999999",
         "https://host.example/a.png?se=2026-11-21",
-        "https://[host/a.png?Expires=1",
+        "https://[host/a.png",
         "data:image/png;base64,AAAA",
         "s3://bucket/a.png",
         "",

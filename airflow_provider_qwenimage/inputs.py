@@ -14,13 +14,14 @@ Checked means: one whole image, in a format, with sides, bytes and a ratio that 
 from __future__ import annotations
 
 import base64
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_qwenimage.bucket import split_uri
 from airflow_provider_qwenimage.catalog.rules import ImageFacts, check, check_image
 from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import (
@@ -36,6 +37,9 @@ from airflow_provider_qwenimage.s3_inputs import S3Inputs
 from airflow_provider_qwenimage.spool import MIB, Downloaded, check_size, receive, receive_data_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
     from airflow_provider_qwenimage.catalog.models import Model
     from airflow_provider_qwenimage.connection import Settings
     from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest
@@ -45,6 +49,9 @@ if TYPE_CHECKING:
 _MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
 _CHUNK = 1 << 20
 _FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path"
+# What stands for an image that is not read yet, where only the form of a request is checked.
+_SOME_FILE = "data:image/png;base64,AAAA"
+_SOME_LINK = "https://bucket.example/key"
 _UNRESERVED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold unencoded besides letters, digits and _.-
 
 
@@ -81,12 +88,26 @@ class Inputs:
 
     def ready(self, references: tuple[str, ...]) -> tuple[str, ...]:
         """Return one sendable image for each reference, in their order; ``sendable`` tells the errors."""
-        return tuple(self._named(reference, f"images[{index}]") for index, reference in enumerate(references))
+        return self._each(references, self._one)
 
-    def _named(self, reference: str, field: str) -> str:
+    def foreseen(self, references: tuple[str, ...]) -> tuple[str, ...]:
+        """
+        Return what ``ready`` would, with stand-ins for images that have to be read; nothing is fetched for it.
+
+        :raises InvalidRequest: naming ``images[i]``: it can be seen from here that it will not be sendable.
+        """
+        return self._each(references, self._stand_in)
+
+    def _each(self, references: tuple[str, ...], make: Callable[[str], str]) -> tuple[str, ...]:
+        return tuple(
+            self._named(make, reference.strip(), f"images[{index}]")
+            for index, reference in enumerate(references)
+        )
+
+    def _named(self, make: Callable[[str], str], reference: str, field: str) -> str:
         """Make one image sendable; whatever is wrong with it is told under its place in the list."""
         try:
-            return self._one(reference.strip())
+            return make(reference)
         except InvalidRequest as error:
             raise InvalidRequest(field, error.rule, advice=error.advice) from None
         except ImageTooLarge:
@@ -99,19 +120,50 @@ class Inputs:
             raise TransferError(f"{field}: {error.what}", billing="no", advice=advice) from error
 
     def _one(self, reference: str) -> str:
-        scheme = reference.partition(":")[0].lower()
-        if scheme in ("http", "https"):
+        scheme = self._scheme(reference)
+        if scheme == "http":
             return self._downloaded(reference) if self._takes_files else encoded(reference)
         if scheme == "s3":
             return self._from_s3(reference)
-        if scheme != "data" and "://" in reference:
+        if scheme == "data":
+            return self._inlined(receive_data_url(reference, max_bytes=self._cap))
+        return self._inlined(self._from_disk(Path(reference)))
+
+    def _stand_in(self, reference: str) -> str:
+        scheme = self._scheme(reference)
+        if scheme == "http":
+            link = encoded(reference)
+            return _SOME_FILE if self._takes_files else link
+        if scheme == "s3":
+            if not split_uri(reference, field="images")[1]:
+                raise InvalidRequest("images", f"{reference} names a bucket and no key")
+            return _SOME_FILE if self._inlines else _SOME_LINK
+        if scheme == "data":
+            with receive_data_url(reference, max_bytes=self._cap) as image:
+                self._check(image)
+        else:
+            with self._opened(Path(reference)):
+                pass
+        return _SOME_FILE
+
+    def _scheme(self, reference: str) -> str:
+        """Return ``http``, ``s3``, ``data`` or ``path``; refuse what is none of them, or not for this gateway."""
+        scheme = reference.partition(":")[0].lower()
+        if scheme in ("http", "https"):
+            return "http"
+        if scheme == "s3":
+            return scheme
+        if scheme != "data" and ("://" in reference or "\0" in reference):
             raise InvalidRequest("images", f"must be {_FORMS}, got {redact(reference, limit=80)}")
         if not self.settings.gateway.data_urls:
             rule = f"{self.settings.gateway.title} takes input images by URL only"
             raise InvalidRequest("images", rule, advice="Put the image into S3 and pass s3://bucket/key.")
-        if scheme == "data":
-            return self._inlined(receive_data_url(reference, max_bytes=self._cap))
-        return self._inlined(self._from_disk(Path(reference)))
+        return "data" if scheme == "data" else "path"
+
+    @property
+    def _inlines(self) -> bool:
+        """Whether what lies in S3 is sent along, and not as a link."""
+        return self.settings.gateway.data_urls or self._takes_files
 
     @property
     def _takes_files(self) -> bool:
@@ -134,17 +186,22 @@ class Inputs:
         with self.s3.open(uri) as found:
             check_size(found.size, max_bytes=self._cap)
             image = receive(found.chunks, max_bytes=self._cap)
-        if self.settings.gateway.data_urls or self._takes_files:
+        if self._inlines:
             return self._inlined(image)
         with image:
             self._check(image)
         return self.s3.link(uri)
 
     def _from_disk(self, path: Path) -> Downloaded:
+        with self._opened(path) as file:
+            return receive(iter(partial(file.read, _CHUNK), b""), max_bytes=self._cap)
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[IO[bytes]]:
         try:
             with path.open("rb") as file:
                 check_size(path.stat().st_size, max_bytes=self._cap)
-                return receive(iter(partial(file.read, _CHUNK), b""), max_bytes=self._cap)
+                yield file
         except OSError as error:
             shown = redact(str(path), limit=120)
             rule = f"{shown} cannot be read on this worker: {error.strerror}"
@@ -164,14 +221,17 @@ class Inputs:
 
 def encoded(url: str) -> str:
     """Return a URL with what is not ASCII encoded, as the vendor asks (A-w27); any other is left alone."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else host.encode("idna").decode("ascii")
+    except ValueError:  # brackets that do not close, a port that is none, a name that cannot be one
+        host = ""
+    if not host:
+        raise InvalidRequest("images", f"{redact(url)} names no host")
     if url.isascii() and " " not in url:
         return url
-    parts = urlsplit(url)
-    try:
-        host = (parts.hostname or "").encode("idna").decode("ascii")
-    except UnicodeError:
-        raise InvalidRequest("images", f"{redact(url)} names no host") from None
-    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    netloc = host if port is None else f"{host}:{port}"
     kept = {name: quote(getattr(parts, name), safe=_UNRESERVED) for name in ("path", "query", "fragment")}
     return parts._replace(netloc=netloc, **kept).geturl()
 

@@ -202,7 +202,7 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
         "headers": dict(call.headers),
     }
     if call.json is not None:
-        request["content"] = _body_of(call.json)
+        request["content"] = body_of(call.json)
         request["headers"].setdefault("Content-Type", "application/json")
     if call.parts:
         request["files"] = [
@@ -214,7 +214,8 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
     return request
 
 
-def _body_of(document: Mapping[str, Any]) -> bytes:
+def body_of(document: Mapping[str, Any]) -> bytes:
+    """Spell a document as JSON; what cannot be is refused."""
     try:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_qwenimage import calls
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.inputs import Inputs
 from airflow_provider_qwenimage.ledger import fingerprint
+from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.models.requests import KINDS, build
+from airflow_provider_qwenimage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.transport import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from airflow_provider_qwenimage.batch.rows import Row
+    from airflow_provider_qwenimage.calls import Plan
     from airflow_provider_qwenimage.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
 
@@ -69,7 +76,8 @@ def read_batch(rows: Iterable[Row], *, defaults: Mapping[str, Any], settings: Se
         except InvalidRequest as error:
             bad.append(f"{where}, {error.field}: {error.rule}")
     if bad:
-        shown = "\n".join(f"  {line}" for line in bad[:_SHOWN])
+        # Half a character that a message quotes would break the log that is to show it.
+        shown = "\n".join(f"  {line}" for line in bad[:_SHOWN]).encode(errors="backslashreplace").decode()
         rest = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise InvalidRequest("requests", f"{len(bad)} of {count} cannot be sent:\n{shown}{rest}")
     if not batch.items:
@@ -89,18 +97,69 @@ def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any
     if operation == "generate" and not said.get("images"):
         said.pop("images", None)
     fields = {**defaults, **said}
-    if isinstance(defaults.get("parameters"), dict) and isinstance(said.get("parameters"), dict):
-        fields["parameters"] = {**defaults["parameters"], **said["parameters"]}
-    return build(kind, **fields)
+    if "parameters" in defaults and "parameters" in said:
+        fields["parameters"] = _merged(defaults["parameters"], said["parameters"])
+    try:
+        return build(kind, **fields)
+    except (RecursionError, TypeError) as error:  # lists without end, a list as a key: no rule foresees them
+        raise InvalidRequest("row", f"cannot be read: {error}") from None
+
+
+def _merged(shared: Any, own: Any) -> Any:
+    """Merge two sets of parameters, each an object or its text; return what is neither for the model to refuse."""
+    merged: dict[str, Any] = {}
+    for given in (shared, own):
+        if given == "":
+            continue
+        try:
+            read = literal(given)
+        except ValueError:
+            return given
+        if not isinstance(read, Mapping):
+            return given
+        merged.update(read)
+    return merged
 
 
 def _add(batch: Batch, where: str, request: Request, settings: Settings) -> None:
     request = request.model_copy(update={"model": request.model or settings.model})
-    checked = check(request, gateway=settings.gateway)
-    batch.warnings.update(checked.warnings)
-    identity = {**request.model_dump(mode="json"), "operation": request.operation}
+    identity = _identity(request)
+    batch.warnings.update(_foreseen(request, settings).warnings)
     item = Item(len(batch.items), where, request, batch.images, fingerprint(identity)[:_DIGITS])
     batch.items.append(item)
     batch.images += request.n
     price = settings.prices.of(request.model)
     batch.cost = None if batch.cost is None or price is None else batch.cost + price * request.n
+
+
+def _identity(request: Request) -> dict[str, Any]:
+    """Return all that shapes a request, as JSON."""
+    try:
+        _prove(request)
+        return {**request.model_dump(mode="json"), "operation": request.operation}
+    except (RecursionError, ValueError):  # pydantic gives up at 255 levels, with a ValueError
+        raise InvalidRequest("parameters", "is nested too deeply") from None
+
+
+def _prove(request: Request) -> None:
+    """Refuse what no body can spell: a NaN, a date, half a character."""
+    # The size is left out: it holds numbers only, and a body spells it in its own way.
+    fields = {name: value for name, value in request if name != "size"}
+    try:
+        body_of(fields)
+    except InvalidRequest:
+        for name, value in fields.items():
+            try:
+                body_of({name: value})
+            except InvalidRequest as error:
+                raise InvalidRequest(name, error.rule) from None
+        raise
+
+
+def _foreseen(request: Request, settings: Settings) -> Plan:
+    """Plan a request as it will be sent, without reading its input images."""
+    if images := getattr(request, "images", ()):
+        row = check(request, gateway=settings.gateway).model
+        stand_ins = Inputs(settings, row, S3Inputs(None)).foreseen(images)
+        request = request.model_copy(update={"images": stand_ins})
+    return calls.plan(settings, request, inline=True)

@@ -46,7 +46,7 @@ def _read(text: str) -> Any:
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
     return text
 
@@ -70,27 +70,45 @@ def _from_object(uri: str, open_object: Open) -> Iterator[Row]:
     if ending not in readers:
         raise InvalidRequest("requests", f"{_FORMS}, got {redact(uri, limit=120)}")
     with open_object(uri) as stored:
-        # The byte order mark is what spreadsheets put before a CSV.
-        text = io.TextIOWrapper(io.BufferedReader(_Chunks(stored.chunks())), "utf-8-sig", newline="")
-        try:
-            yield from readers[ending](text)
-        except UnicodeDecodeError:
-            yield "the next line", InvalidRequest("row", "is not UTF-8; what follows was not read")
+        # The byte order mark is what spreadsheets put before a CSV. A byte that is not UTF-8 is kept as a surrogate,
+        # which nothing else is read as, so that its row can be named and reading goes on.
+        pieces = io.BufferedReader(_Chunks(stored.chunks()))
+        yield from readers[ending](
+            io.TextIOWrapper(pieces, "utf-8-sig", errors="surrogateescape", newline="")
+        )
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether no byte of what was read had to be kept as a surrogate."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json_lines(text: io.TextIOWrapper) -> Iterator[Row]:
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
-        try:
-            row = _row(json.loads(line))
-        except ValueError as error:
-            row = InvalidRequest("row", f"is not JSON: {error}")
-        yield f"line {number}", row
+        yield f"line {number}", _json_row(line)
+
+
+def _json_row(line: str) -> Mapping[str, Any] | InvalidRequest:
+    if not _is_utf8(line):
+        return InvalidRequest("row", "is not UTF-8")
+    try:
+        return _row(json.loads(line))
+    except ValueError as error:
+        return InvalidRequest("row", f"is not JSON: {error}")
+    except RecursionError:
+        return InvalidRequest("row", "is nested too deeply")
 
 
 def _csv_rows(text: io.TextIOWrapper) -> Iterator[Row]:
-    """Read cells by the names in the first line; an empty cell says nothing."""
+    """Read cells by the names in the first line that is not blank; an empty cell says nothing."""
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(text, strict=True)
     names: list[str] | None = None
@@ -99,10 +117,18 @@ def _csv_rows(text: io.TextIOWrapper) -> Iterator[Row]:
         for cells in reader:
             # A quoted cell may span lines: the row is named after its first one.
             where, start = f"line {start}", reader.line_num + 1
-            if names is None:
-                names = [name.strip() for name in cells]
-            elif any(cells):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if names is not None:
                 yield where, _named(names, cells)
+            elif all(map(_is_utf8, cells)):
+                names = [name.strip() for name in cells]
+            else:
+                yield (
+                    where,
+                    InvalidRequest("row", "is not UTF-8, and names the cells; what follows was not read"),
+                )
+                return
     except csv.Error as error:
         yield f"line {start}", InvalidRequest("row", f"is not CSV: {error}; what follows was not read")
 
@@ -110,6 +136,9 @@ def _csv_rows(text: io.TextIOWrapper) -> Iterator[Row]:
 def _named(names: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidRequest:
     if any(cell.strip() for cell in cells[len(names) :]):
         return InvalidRequest("row", "has more cells than the first line has names")
+    for name, cell in zip(names, cells, strict=False):
+        if not _is_utf8(cell):
+            return InvalidRequest(name or "row", "is not UTF-8")
     return {name: cell for name, cell in zip(names, cells, strict=False) if name and cell.strip()}
 
 

@@ -79,7 +79,7 @@ def literal(value: object) -> object:
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
     raise ValueError(f"must be a list or an object, got {value[:80]!r}")
 

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_qwenimage import telemetry
@@ -54,6 +55,15 @@ log = logging.getLogger(__name__)
 _LASTING = (ImageExpired, ImageTooLarge, BlockedHost)  # a retry meets them again
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Which image of the set has a name, and the future of its record."""
+
+    index: int
+    sha256: str
+    record: Future[StoredImage] = field(default_factory=Future)
+
+
 class ImageStore:
     """
     Stores the images of one set; a context manager, its methods may be called from many threads.
@@ -79,7 +89,7 @@ class ImageStore:
         self._filename = Filename(options.filename)
         self._stopped = threading.Event()
         self._begun = time.monotonic()
-        self._claims: dict[str, tuple[str, Future[StoredImage]]] = {}
+        self._claims: dict[str, _Claim] = {}
         self._lock = threading.Lock()
         self._bucket = Bucket(
             options.s3_prefix,
@@ -223,23 +233,26 @@ class ImageStore:
             fields=source.fields,
             map_index=self._origin.map_index,
         )
-        mine: Future[StoredImage] = Future()
+        mine = _Claim(index, image.sha256)
         with self._lock:
-            sha256, first = self._claims.setdefault(name, (image.sha256, mine))
-        if sha256 != image.sha256:
+            first = self._claims.get(name)
+            # A request that was paid again brings other bytes for the same place.
+            if first is None or first.index == index:
+                first = self._claims[name] = mine
+        if first.sha256 != image.sha256:
             raise TransferError(f"Another image of the set is stored as {self._bucket.uri(name)}")
         if first is not mine:
-            record = first.result()
+            record = first.record.result()
             return _record(record.uri, _measured(record), source, index)
         try:
             uri, held = self._settle(image, write, name, at=at)
         except BaseException as error:
             with self._lock:
                 del self._claims[name]
-            mine.set_exception(error)
+            mine.record.set_exception(error)
             raise
-        mine.set_result(_record(uri, held, source, index))
-        return mine.result()
+        mine.record.set_result(_record(uri, held, source, index))
+        return mine.record.result()
 
     def _settle(self, image: Measured, write: Write, name: str, *, at: str | None) -> tuple[str, Measured]:
         """Write, skip or refuse, as ``if_exists`` says; return what then lies under ``name``."""

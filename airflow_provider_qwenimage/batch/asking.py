@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TemporaryRefusal
 from airflow_provider_qwenimage.inputs import Inputs
 from airflow_provider_qwenimage.models.results import Generation, Job
+from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.wire.flows import Patience
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.s3_inputs import S3Inputs
     from airflow_provider_qwenimage.transport import AsyncHttpClient
 
-_ATTEMPTS = (
-    10  # of a request that was turned away at the door; the pace sees to it that they lie minutes apart
-)
+# Of a request that was turned away at the door; the pace sees to it that they lie minutes apart.
+_ATTEMPTS = 10
+_CONNECTS = 4  # of a request that found no gateway: it is down, or its address is wrong
 # One attempt by the call itself: what the gateway turns away has to slow the whole batch, not only this request.
 _ONCE = Patience(attempts=1)
 
@@ -107,20 +108,27 @@ class Asking:
         for attempt in count(1):
             async with self._pace.turn() as began:
                 await self._journal.commit(Entry(position=item.position, state="intent"))
+                if self._pace.closed:  # the task was told to end meanwhile
+                    self._refused(item, "The task was stopped")
+                    raise asyncio.CancelledError
                 try:
                     with self._lines.one() as client:
                         generation = await self._paid(client, item, planned)
                 except (TemporaryRefusal, GatewayUnreachable) as problem:
-                    self._journal.note(Entry(position=item.position, state="refused", reason=problem.what))
+                    self._refused(item, problem.what)
                     if not getattr(problem, "resend", True):
                         raise
-                    self._pace.brake(began, retry_after=getattr(problem, "retry_after", None))
-                    if attempt == _ATTEMPTS:
+                    asked = getattr(problem, "retry_after", None)
+                    self._pace.brake(began, retry_after=asked, cause=redact(problem.what))
+                    if attempt == (_CONNECTS if isinstance(problem, GatewayUnreachable) else _ATTEMPTS):
                         raise
                 else:
                     self._pace.ease()
                     return self._delivered(item, generation)
         raise AssertionError  # pragma: no cover - count() does not end
+
+    def _refused(self, item: Item, reason: str) -> None:
+        self._journal.note(Entry(position=item.position, state="refused", reason=reason))
 
     async def _planned(self, request: Request) -> Plan:
         """Spell a request; its input images may have to be read for that, which happens beside the loop."""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.batch.keeping import STORES
+from airflow_provider_qwenimage.batch.segments import AnotherRun
 from airflow_provider_qwenimage.exceptions import (
     ContentRefused,
+    GatewayUnreachable,
     ImageExpired,
     InvalidRequest,
     JobFailed,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DRAIN = 60.0  # seconds for what is under way when the task must end
 _IN_A_ROW = 10  # failures without a success between them: the key, the money or the gateway is gone
+_UNREACHED = 3  # requests in a row that found no gateway, each after several attempts
 _RESENDS = 2  # of one request whose outcome is unknown, where the author allowed to pay again
 _LOGGED = 20  # failures with a line of their own; all of them are in the error and in XCom
 
@@ -65,14 +69,22 @@ class FanOut:
         self._sent_again: Counter[int] = Counter()
 
     async def run(self) -> None:
-        """Work until nothing is left or nothing more may begin; what fails is in ``failed``."""
+        """
+        Work until nothing is left or nothing more may begin; what fails is in ``failed``.
+
+        What is no failure of a request (a bug, a timeout that Airflow raises in here) ends the batch; what is under way
+        is paid, and ends before it.
+        """
         # Requests at the gateway are bounded by the pace; the others store meanwhile.
         count = min(len(self._todo), self._options.max_concurrency + STORES)
         workers = [asyncio.create_task(self._work()) for _ in range(count)]
         if not workers:
             return
         try:
-            ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            ended, going_on = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            if going_on:
+                self.stop()
+                await asyncio.wait(going_on, timeout=DRAIN)
             for worker in ended:
                 if not worker.cancelled():
                     worker.result()
@@ -106,7 +118,8 @@ class FanOut:
         resend = unknown and self._options.on_unknown_outcome == "resubmit"
         if resend and self._sent_again[item.position] < _RESENDS and not self.stopped:
             self._sent_again[item.position] += 1
-            log.warning("%s is sent again, as on_unknown_outcome='resubmit' says: %s", item.where, error)
+            if self._sent_again.total() <= _LOGGED:
+                log.warning("%s is sent again, as on_unknown_outcome='resubmit' says: %s", item.where, error)
             self._todo.append(item)
             return
         self.failed[item.position] = error
@@ -115,7 +128,8 @@ class FanOut:
             log.warning("%s failed: %s", item.where, error)
         if not isinstance(error, (ContentRefused, InvalidRequest)):
             self._in_a_row += 1
-        if self._options.on_error == "fail" or self._in_a_row >= _IN_A_ROW:
+        most = _UNREACHED if isinstance(error, GatewayUnreachable) else _IN_A_ROW
+        if self._options.on_error == "fail" or self._in_a_row >= most or isinstance(error, AnotherRun):
             self.stop(error)
 
     def _settle(self, item: Item, error: QwenImageError) -> bool:

@@ -13,13 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.batch.segments import FOLDER, Segments
 from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError, TransferError
+from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from airflow_provider_qwenimage.batch.entries import Entry, Header
+    from airflow_provider_qwenimage.batch.entries import Header
     from airflow_provider_qwenimage.bucket import Bucket
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Journal:
         else:
             self._segments.begin(header)
         self._lines: list[bytes] = []
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "qwenimage-journal")
 
@@ -79,7 +81,7 @@ class Journal:
         :raises TransferError: it was not; then what it announces must not be done.
         """
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry.line(), written))
+        self._waiting.append((entry, written))
         self._wake.set()
         await written
         self.entries[entry.position] = entry
@@ -95,7 +97,7 @@ class Journal:
             await asyncio.wait([writer])
             self._writer.shutdown(wait=True)
             if self._lines:
-                self._segments.append(self._lines)
+                self._segments.leave(self._lines)
 
     def close(self, entries: Iterable[Entry]) -> None:
         """Leave one object; a failure to tidy up is no failure of the batch."""
@@ -112,25 +114,38 @@ class Journal:
             self._wake.clear()
             lines, self._lines = self._lines, []
             waiting, self._waiting = self._waiting, []
-            text = [*lines, *(line for line, _ in waiting)]
+            text = [*lines, *(entry.line() for entry, _ in waiting)]
             appended = loop.run_in_executor(self._writer, self._segments.append, text)
             try:
                 await asyncio.shield(appended)
-            except (TransferError, InvalidRequest) as error:
-                # Facts are kept for the next object. An intent is not: its request is not sent.
-                self._lines = [*lines, *self._lines]
-                error.billing = "no"
-                for _, written in waiting:
-                    if not written.done():
-                        written.set_exception(error)
             except asyncio.CancelledError:
                 if not appended.done() or appended.exception():
                     self._lines = [*lines, *self._lines]
                 raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for it for ever
+                self._lines = [*lines, *map(_unsent, waiting), *self._lines]
+                problem = _unwritten(error)
+                for _, written in waiting:
+                    if not written.done():
+                        written.set_exception(problem)
             else:
                 for _, written in waiting:
                     if not written.done():
                         written.set_result(None)
+
+
+def _unsent(waiting: tuple[Entry, object]) -> bytes:
+    """Take an intent back that S3 may have kept although nobody heard so: its request is not sent."""
+    return Entry(position=waiting[0].position, state="refused", reason="Its intent was not written").line()
+
+
+def _unwritten(error: Exception) -> QwenImageError:
+    problem = error if isinstance(error, QwenImageError) else None
+    problem = problem or TransferError(
+        f"The journal could not be written: {type(error).__name__}: {redact(error)}"
+    )
+    problem.billing = "no"
+    return problem
 
 
 def folder_of(prefix: str) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.batch.entries import Entry
+from airflow_provider_qwenimage.exceptions import TransferError
 from airflow_provider_qwenimage.models.manifest import Failure
 from airflow_provider_qwenimage.models.sources import ImageSource, read_sources
 
@@ -61,12 +62,18 @@ class Keeping:
 
     def _one(self, item: Item, image: GeneratedImage) -> StoredImage:
         (source,) = read_sources(image)
-        return self._store.store_one(_named(source, item), index=self._place(item, image.index))
+        try:
+            return self._store.store_one(_named(source, item), index=self._place(item, image.index))
+        except OSError as error:  # such as a full disk, which large images pass through
+            what = f"The image could not be held on this worker: {error.strerror or error}"
+            raise TransferError(
+                what, advice="Free the worker's temporary folder; storing is free."
+            ) from error
 
     def _place(self, item: Item, index: int) -> int:
-        """Return the place of an image; what came beyond the n asked for goes behind all that was."""
-        n = item.request.n
-        return item.first + index if index < n else self._total + item.first + index - n
+        """Return the place of an image; each one beyond the n asked for goes behind another round of all that was."""
+        beyond = index - item.request.n
+        return item.first + index if beyond < 0 else item.first + self._total * (beyond + 1)
 
 
 def _named(source: ImageSource, item: Item) -> ImageSource:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_BETWEEN_LINES = 10.0  # seconds
 _FIRST_HUSH, _LONGEST_HUSH = 1.0, 60.0  # seconds of silence after a refusal that names none, doubling
 
 
@@ -36,9 +37,15 @@ class Pace:
         self._limiter = AsyncLimiter(1, 60.0 / per_minute) if per_minute else None
         self._quiet_until = 0.0
         self._braked_at = -1.0
+        self._told_at = -_BETWEEN_LINES
         self._hush = _FIRST_HUSH
         self._queue: set[asyncio.Task[Any]] = set()
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more may begin."""
+        return self._closed
 
     @property
     def allowed(self) -> int:
@@ -77,8 +84,12 @@ class Pace:
             self._under_way += 1
 
     async def _moment(self) -> None:
-        if self._limiter:
+        await self._quiet()
+        if self._limiter:  # only then, or what waits out a silence would burst at its end
             await self._limiter.acquire()
+            await self._quiet()
+
+    async def _quiet(self) -> None:
         loop = asyncio.get_running_loop()
         while (ahead := self._quiet_until - loop.time()) > 0:  # noqa: ASYNC110 - a moment, which may move on
             await asyncio.sleep(ahead)
@@ -89,11 +100,12 @@ class Pace:
         for task in self._queue:
             task.cancel()
 
-    def brake(self, began: float, *, retry_after: float | None) -> None:
+    def brake(self, began: float, *, retry_after: float | None, cause: object = "throttled") -> None:
         """
         Slow the whole batch down, once for all requests that ran into the same wall.
 
         :param began: when the refused request began.
+        :param cause: what the log says of it.
         :param retry_after: seconds the gateway asks for.
         """
         now = asyncio.get_running_loop().time()
@@ -102,7 +114,9 @@ class Pace:
             self._window = max(1.0, self._window / 2)
             pause = self._hush if retry_after is None else retry_after
             self._hush = min(self._hush * 2, _LONGEST_HUSH)
-            log.debug("Throttled: %d requests at once from now on", self.allowed)
+            if now - self._told_at >= _BETWEEN_LINES:
+                self._told_at = now
+                log.warning("The batch slows down to %d requests at once: %s", self.allowed, cause)
         else:
             pause = retry_after or 0.0
         self._quiet_until = max(self._quiet_until, now + min(pause, _LONGEST_HUSH))

@@ -26,19 +26,24 @@ class Progress:
 
     :param total: requests of the batch.
     :param earlier: of them done by earlier runs.
+    :param unknown: of them left unknown by earlier runs, and not sent again.
     :param currency: of ``spent``, which is an estimate from the connection's prices.
     :param tell: keeps the counts where the UI shows them; called beside the event loop.
     """
 
     total: int
     earlier: int = 0
+    unknown: int = 0
     currency: str | None = None
     tell: Callable[[dict[str, Any]], object] | None = None
     done: int = 0
-    failed: int = 0
+    failed: int = field(default=0, init=False)
     images: int = 0
     spent: float | None = None
     began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.failed = self.unknown
 
     def add(self, images: int, usage: Usage | None) -> None:
         """Count a request whose images are stored."""
@@ -51,7 +56,7 @@ class Progress:
         """Return all of it as plain JSON."""
         passed = max(time.monotonic() - self.began, 1e-9)
         left = self.total - self.earlier - self.done - self.failed
-        ended = self.done + self.failed
+        ended = self.done + self.failed - self.unknown
         return {
             "requests": self.total,
             "done": self.earlier + self.done,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AsyncExitStack, ExitStack, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.asking import Asking
 from airflow_provider_qwenimage.batch.entries import Header
-from airflow_provider_qwenimage.batch.fanout import FanOut, split
+from airflow_provider_qwenimage.batch.fanout import DRAIN, FanOut, split
 from airflow_provider_qwenimage.batch.items import read_batch
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.keeping import FILENAME, STORES, Keeping
@@ -28,7 +29,7 @@ from airflow_provider_qwenimage.served_images import key_for
 from airflow_provider_qwenimage.store import ImageStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from airflow_provider_qwenimage.batch.items import Batch
     from airflow_provider_qwenimage.connection import Settings
@@ -56,6 +57,7 @@ class BatchRun:
     tell: Callable[[dict[str, Any]], object] | None = None
     _fan_out: FanOut | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _working: asyncio.Task[Any] | None = field(default=None, init=False)
     _told_to_stop: bool = field(default=False, init=False)
 
     def run(self, requests: Any, *, defaults: Mapping[str, Any]) -> tuple[Verdict, Outcome]:
@@ -76,7 +78,7 @@ class BatchRun:
                 requests=tuple(item.fingerprint for item in batch.items), origin=self.origin, life=self.life
             )
             journal = Journal(bucket, header=header, resume=self.options.resume)
-            verdict = asyncio.run(self._fan(batch, journal, store))
+            verdict = self._drive(self._fan(batch, journal, store))
             outcome = self._finish(verdict, store)
             journal.close(entry for _, entry in sorted(journal.entries.items()))
         return verdict, outcome
@@ -84,8 +86,33 @@ class BatchRun:
     def stop(self) -> None:
         """Let no further request begin; may be called from a signal handler or another thread."""
         self._told_to_stop = True
-        if self._loop is not None and self._fan_out is not None:
-            self._loop.call_soon_threadsafe(self._fan_out.stop)
+        if self._fan_out is not None:
+            self._in_loop(self._fan_out.stop)
+
+    def _in_loop(self, call: Callable[[], object]) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended: there is nothing left to stop
+                self._loop.call_soon_threadsafe(call)
+
+    def _drive(self, fan: Coroutine[Any, Any, Verdict]) -> Verdict:
+        """
+        Run the event loop in a thread of its own.
+
+        Airflow raises what ends a task early (``execution_timeout``) into the main thread, wherever that stands: inside
+        the loop it would tear one request apart, or be lost. Here it finds this method, and paid requests may end.
+        """
+        with ThreadPoolExecutor(1, "qwenimage-loop") as thread:
+            working = thread.submit(copy_context().run, asyncio.run, fan)
+            try:
+                return working.result()
+            except BaseException:
+                if not working.done():
+                    log.warning("The batch must end: what is under way has %d s to arrive", DRAIN)
+                    self.stop()
+                    wait([working], timeout=DRAIN)
+                    if self._working is not None:
+                        self._in_loop(self._working.cancel)
+                raise
 
     def _allowed(self, batch: Batch) -> None:
         most = self.options.max_images
@@ -113,7 +140,7 @@ class BatchRun:
         todo, unknown = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")
         progress = self._progress(batch, missing=len(todo), unknown=len(unknown))
         pace = Pace(concurrency=self.options.max_concurrency, per_minute=self.options.requests_per_minute)
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._working = asyncio.get_running_loop(), asyncio.current_task()
         clients = self.settings.endpoint.async_clients(self.options.max_concurrency)
         with ThreadPoolExecutor(STORES, "qwenimage-batch") as threads:
             async with AsyncExitStack() as open_things:
@@ -168,11 +195,13 @@ class BatchRun:
             unknown,
             missing,
         )
-        return Progress(total, earlier=earlier, failed=unknown, currency=prices.currency, tell=self.tell)
+        return Progress(total, earlier=earlier, unknown=unknown, currency=prices.currency, tell=self.tell)
 
     def _finish(self, verdict: Verdict, store: ImageStore) -> Outcome:
         """Write the manifest; what the author lets be missing is missing in a complete set."""
         partial = verdict.partial()
+        if partial:
+            log.warning("%d images did not come of requests that brought others; see failures", len(partial))
         if verdict.settled(self.options):
             return store.finish(verdict.images, missing=[*partial, *verdict.missing()])
         return store.finish(verdict.images, failures=verdict.missing(), missing=partial)

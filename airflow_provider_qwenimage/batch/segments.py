@@ -6,33 +6,43 @@ The journal's objects in S3, which has no append: numbered segments, merged as t
     journal/batch.json                       whose journal it is, written before the first request
     journal/00000001-00000100.jsonl          a hundred segments in one
     journal/00000101.jsonl                   what became known in one moment
+    journal/00000102.5f0c1d2e.jsonl          the last words of a run that found another one here
 
-Read in the order of their names, a later line about a request counts. A merge is written before what it merges is
-deleted, so dying between the two leaves the same lines twice, which says the same.
+Read in the order of their last numbers, a later line about a request counts. A merge is written before what it
+merges is deleted, so dying between the two leaves the same lines twice, which says the same. An object that S3 kept
+although the answer was lost is of an earlier number than whatever was written after it, and cannot take it back.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from airflow_provider_qwenimage.batch.entries import Entry, Header
-from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_qwenimage.bucket import Bucket
 
+log = logging.getLogger(__name__)
+
 FOLDER = "journal/"
 _HEADER = "batch.json"
-_SEGMENT = re.compile(r"(\d{8})(?:-(\d{8}))?\.jsonl")
+_SEGMENT = re.compile(r"(\d{8})(?:-(\d{8}))?(?:\.[0-9a-f]{8})?\.jsonl")
 _MERGED = 100  # segments in one merge: a batch of 10,000 leaves some hundred objects at most
 _READERS = 16
+
+
+class AnotherRun(TransferError):
+    """Another run writes into the same journal: this one must begin nothing more."""
 
 
 class Segments:
@@ -45,9 +55,10 @@ class Segments:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._listed = tuple(bucket.names())
-        self._names = sorted(name for name in self._listed if _SEGMENT.fullmatch(name))
+        self._names = sorted((name for name in self._listed if _SEGMENT.fullmatch(name)), key=_order)
         self._last = max((int(_numbers(name)[-1]) for name in self._names), default=0)
         self._open: list[tuple[str, bytes]] = []
+        self._lost: AnotherRun | None = None
 
     def header(self) -> Header | None:
         """
@@ -92,20 +103,40 @@ class Segments:
         """
         Write a segment.
 
-        :raises TransferError: it could not be written, or another run writes here too.
+        :raises AnotherRun: another run writes here too, now or at an earlier call.
+        :raises TransferError: it could not be written.
         """
+        if self._lost:
+            raise self._lost
         self._last += 1
         name, text = f"{self._last:08d}.jsonl", b"".join(lines)
         # The number is taken once: of two runs at one prefix the second one notices, where the server can tell.
         if not self._put(name, text):
-            raise self._contested()
+            self._lost = self._contested()
+            raise self._lost
         self._open.append((name, text))
         self._names.append(name)
         if len(self._open) >= _MERGED:
-            self._merge()
+            try:
+                self._merge()
+            except (
+                QwenImageError
+            ) as error:  # the segment is written, which is what counts; the next one merges
+                log.warning("The journal could not be merged: %s", error)
+
+    def leave(self, lines: Iterable[bytes]) -> None:
+        """Write what is left to say, beside another run where there is one."""
+        if not self._lost:
+            self.append(lines)
+            return
+        name = f"{self._last:08d}.{uuid.uuid4().hex[:8]}.jsonl"
+        self._put(name, b"".join(lines), exclusive=False)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """Write all that is known as one segment, and delete the others."""
+        """Write all that is known as one segment, and delete the others; not where another run said something."""
+        strange = {name for name in self._bucket.names() if _SEGMENT.fullmatch(name)} - set(self._names)
+        if self._lost or strange:
+            return
         self._write_over(self._names, b"".join(entry.line() for entry in entries), first=1)
 
     def _merge(self) -> None:
@@ -126,7 +157,7 @@ class Segments:
             if name != merged:
                 self._bucket.delete(name)
         gone = set(names)
-        self._names = sorted({merged, *(name for name in self._names if name not in gone)})
+        self._names = sorted({merged, *(name for name in self._names if name not in gone)}, key=_order)
         self._open = [(name, text) for name, text in self._open if name not in gone]
 
     def _put(self, name: str, text: bytes, *, exclusive: bool = True) -> bool:
@@ -151,12 +182,16 @@ class Segments:
                 "persist_to", f"a line of the journal {uri} cannot be read", advice=advice
             ) from None
 
-    def _contested(self) -> TransferError:
-        return TransferError(
+    def _contested(self) -> AnotherRun:
+        return AnotherRun(
             f"Another run writes into the journal {self._bucket.uri('')}",
             billing="no",
             advice="Let one run at a time use a persist_to; what that run pays for is not paid again by the next.",
         )
+
+
+def _order(name: str) -> tuple[int, str]:
+    return int(_numbers(name)[-1]), name
 
 
 def _numbers(name: str) -> list[str]:

@@ -70,8 +70,8 @@ class Verdict:
         return [image for position in positions for image in self.done[position].images]
 
     def settled(self, options: BatchOptions) -> bool:
-        """Whether the set is as complete as its author wants it."""
-        if self.untried:
+        """Whether the set is as complete as its author wants it; what is paid and can still be fetched is wanted."""
+        if self.untried or any(kind(error) == "paid" for error in self.failed.values()):
             return False
         return not self.failed or (options.on_error == "continue" and bool(self.images))
 
@@ -90,17 +90,23 @@ class Verdict:
         ]
 
     def failures(self) -> list[dict[str, Any]]:
-        """Return the value of the XCom key ``failures``."""
-        where = {item.position: item.where for item in self.items if item.position in self.failed}
+        """Return the requests that failed, for the XCom key ``failures``."""
         return [
-            {
-                "request": position,
-                "where": where[position],
-                "outcome": kind(error),
-                "reason": redact(error.what),
-            }
+            self._told(position, kind(error), redact(error.what))
             for position, error in sorted(self.failed.items())
         ]
+
+    def incomplete(self) -> list[dict[str, Any]]:
+        """Return the images that did not come of requests that are done, for the same key."""
+        return [
+            self._told(position, "partial", failure.reason)
+            for position, entry in sorted(self.done.items())
+            for failure in entry.failures
+        ]
+
+    def _told(self, position: int, outcome: str, reason: str) -> dict[str, Any]:
+        where = self.items[position].where
+        return {"request": position, "where": where, "outcome": outcome, "reason": reason}
 
     def usage(self, currency: str | None) -> dict[str, Any]:
         """Return what the stored images used, in all runs together; ``None`` where no reply said it."""

@@ -174,7 +174,7 @@ class QwenImageBatchOperator(BaseOperator):
         from airflow_provider_qwenimage.operators.delivery import describe_outlets, push
 
         push(self, context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
-        if failures := verdict.failures():
+        if failures := [*verdict.failures(), *verdict.incomplete()]:
             push(self, context, {"failures": failures})
         if outcome.manifest is None:
             return

@@ -77,11 +77,52 @@ def test_the_last_entry_of_a_request_counts_also_after_a_merge(folder, monkeypat
     assert (entries[0].state, entries[1].state) == ("done", "intent")
 
 
+class Killed(BaseException):
+    """What stands for the end of the process."""
+
+
+def append(folder, *entries):
+    segments = Segments(folder)
+    segments.begin(HEADER)
+    for entry in entries:
+        segments.append([entry.line()])
+
+
+def test_a_merge_that_fails_is_no_failure_of_what_was_written(folder, monkeypatch):
+    monkeypatch.setattr(segments_module, "_MERGED", 3)
+    with monkeypatch.context() as away:
+        away.setattr(Bucket, "delete", lambda *_: (_ for _ in ()).throw(TransferError("SlowDown")))
+        append(folder, *(Entry(position=place, state="intent") for place in range(4)))
+    assert len(Journal(folder, header=HEADER).entries) == 4
+
+
+def test_what_s3_kept_of_a_lost_answer_does_not_take_back_what_came_later(folder, monkeypatch):
+    """The reviewer's case: a refusal that was written, believed lost, and merged past."""
+    real = Bucket.put
+
+    def put(self, name, body, **options):
+        written = real(self, name, body, **options)
+        if name == "00000002.jsonl":
+            raise TransferError("read timeout")
+        return written
+
+    monkeypatch.setattr(Bucket, "put", put)
+    segments = Segments(folder)
+    segments.begin(HEADER)
+    segments.append([Entry(position=0, state="intent").line()])
+    with pytest.raises(TransferError):
+        segments.append([Entry(position=0, state="refused").line()])
+    segments.append([Entry(position=0, state="done").line()])
+    segments.replace([Entry(position=0, state="done")])
+
+    assert Segments(folder).entries()[0].state == "done"
+
+
 def test_dying_between_a_merge_and_its_deletions_changes_nothing(folder, monkeypatch):
     monkeypatch.setattr(segments_module, "_MERGED", 3)
-    monkeypatch.setattr(Bucket, "delete", lambda *_: (_ for _ in ()).throw(TransferError("killed here")))
-    with pytest.raises(TransferError):
-        write(folder, *(Entry(position=0, state=state) for state in ("intent", "refused", "intent")))
+    monkeypatch.setattr(Bucket, "delete", lambda *_: (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        append(folder, *(Entry(position=0, state=state) for state in ("intent", "refused", "intent")))
     monkeypatch.undo()
 
     journal = write(folder, Entry(position=0, state="done"))
@@ -104,7 +145,26 @@ def test_an_entry_that_cannot_be_written_is_an_error_for_who_waits_and_no_intent
 
     asyncio.run(note())
 
-    assert {p: e.state for p, e in Journal(folder, header=HEADER).entries.items()} == {1: "done"}
+    found = {p: e.state for p, e in Journal(folder, header=HEADER).entries.items()}
+    # Taken back, in case S3 kept the intent all the same.
+    assert found == {0: "refused", 1: "done"}
+
+
+def test_whatever_the_writer_runs_into_nobody_waits_for_ever(folder, monkeypatch):
+    async def note():
+        journal = Journal(folder, header=HEADER)
+        async with journal.writing():
+            with monkeypatch.context() as broken:
+                broken.setattr(Bucket, "put", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("plugin")))
+                for _ in range(2):
+                    with pytest.raises(TransferError, match="RuntimeError: plugin") as caught:
+                        await asyncio.wait_for(journal.commit(Entry(position=0, state="intent")), 5)
+                    assert not caught.value.may_be_billed
+            await journal.commit(Entry(position=0, state="intent"))
+
+    asyncio.run(note())
+
+    assert Journal(folder, header=HEADER).entries[0].state == "intent"
 
 
 def test_a_second_writer_is_noticed_where_the_server_can_tell(moto_s3, folder, s3):

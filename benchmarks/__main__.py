@@ -3,7 +3,7 @@ Runs the benchmarks side by side and prints the ratios.
 
     make bench                              everything but the mapped tasks, 5 rounds
     make bench ARGS="imports generate"      some of it
-    make bench ARGS=mapped                  500 requests against mapped tasks on a real Airflow: minutes
+    make bench ARGS=mapped                  500 requests as a batch and as mapped tasks on a real Airflow: half an hour
     BENCH_ROUNDS=1 make bench               a quick look
 
 BENCH_AIOBOTOCORE names a Python with aiobotocore, which cannot live beside the boto3 of the amazon provider.
@@ -11,28 +11,21 @@ BENCH_AIOBOTOCORE names a Python with aiobotocore, which cannot live beside the 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.local_s3 import rclone_program, serving
-from demo.processes import service
+from benchmarks.measuring import ROUNDS, environ, rounds, servers, table
+from benchmarks.on_airflow import mapped
+from demo.local_s3 import rclone_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-ROOT = Path(__file__).parent.parent
 OURS = (
     "airflow_provider_qwenimage.operators.qwenimage",
     "airflow_provider_qwenimage.operators.batch",
@@ -54,68 +47,6 @@ for name in {names!r}:
     importlib.import_module(name)
 print((time.perf_counter() - before) * 1000)
 """
-Took = dict[str, Any]
-
-
-def environ() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    home = Path(tempfile.gettempdir()) / "qwenimage-bench"
-    home.mkdir(exist_ok=True)
-    paths = os.pathsep.join((str(ROOT), kept.get("PYTHONPATH", "")))
-    return {
-        **kept,
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-        "PYTHONPATH": paths,
-    }
-
-
-@contextmanager
-def servers(*, s3: str = "sink", **options: Any) -> Iterator[dict[str, Any]]:
-    """An image host with a gateway, and an S3 server: our own that forgets bytes, or rclone with plain files."""
-    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    command = (sys.executable, "-m", "benchmarks.server", *flags)
-    with ExitStack() as started, tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        ready = r"ready (http://\S+)"
-        logs = Path(folder)
-        images = started.enter_context(service(command, ready=ready, log=logs / "images.log"))[1]
-        if s3 == "sink":
-            place = started.enter_context(service(command, ready=ready, log=logs / "s3.log"))[1]
-            yield {"images": images, "s3": place}
-        else:
-            local = started.enter_context(serving(logs / "buckets", log=logs / "rclone.log"))
-            local.client().create_bucket(Bucket="bench")
-            yield {"images": images, "s3": local.url, "key": local.access_key, "secret": local.secret_key}
-
-
-def once(name: str, job: dict[str, Any]) -> Took:
-    python = os.environ.get("BENCH_AIOBOTOCORE", sys.executable) if name == "aiobotocore" else sys.executable
-    command = [python, "-m", "benchmarks.contenders", name, json.dumps(job)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environ(), cwd=ROOT)
-    if ran.returncode:
-        raise SystemExit(f"{name} failed:\n{ran.stderr[-3000:]}")
-    return json.loads(ran.stdout.splitlines()[-1])
-
-
-def rounds(
-    names: dict[str, dict[str, Any]], place: dict[str, Any], *, count: int | None = None
-) -> dict[str, Took]:
-    """Run every contender once a round, one after the other, so that a busy minute hits them all."""
-    taken: dict[str, list[Took]] = {name: [] for name in names}
-    for _ in range(count or ROUNDS):
-        for name, job in names.items():
-            taken[name].append(once(name.partition(" ")[0], {**place, **job}))
-    return {name: middle(runs) for name, runs in taken.items()}
-
-
-def middle(runs: list[Took]) -> Took:
-    if any("missing" in run for run in runs):
-        return {"missing": runs[0].get("missing")}
-    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-
-
-def table(title: str, *columns: str) -> None:
-    print(f"\n## {title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
 
 
 def imports() -> None:
@@ -234,73 +165,23 @@ def batch() -> None:
 
 
 def growth() -> None:
+    """Each in a process that ran a small batch before: threads, clients and modules are not the images' cost."""
     counts = (100, 1000, 10000)
     with servers(image_bytes=20_000) as place:
-        taken = {
-            count: rounds({"batch": {"count": count, "concurrency": 32}}, place)["batch"] for count in counts
-        }
-        idle = rounds({"batch": {"count": 1, "concurrency": 32}}, place)["batch"]
-    table(
-        f"Growth of a batch (median of {ROUNDS})",
-        "requests",
-        "s",
-        "ms/image",
-        "peak MiB",
-        "KiB/image above one",
+        jobs = {f"batch {count}": {"count": count, "concurrency": 32, "warm": 200} for count in counts}
+        taken = rounds(jobs, place)
+    title = f"Growth of a batch, 32 at once, after one of 200 (median of {ROUNDS})"
+    table(title, "requests", "s", "ms/image", "peak MiB", "KiB/image above the peak before")
+    each = {name: (took["seconds"], took["grown_mib"] * 1024) for name, took in taken.items()}
+    for count, (name, took) in zip(counts, taken.items(), strict=True):
+        spent, grown = (value / count for value in each[name])
+        print(
+            f"| {count} | {took['seconds']:.1f} | {spent * 1000:.2f} | {took['peak_mib']:.0f} | {grown:.1f} |"
+        )
+    longer, larger = (
+        big / small / 10 for big, small in zip(each["batch 10000"], each["batch 1000"], strict=True)
     )
-    for count, took in taken.items():
-        grown = (took["peak_mib"] - idle["peak_mib"]) * 1024 / count
-        each = took["seconds"] / count * 1000
-        print(f"| {count} | {took['seconds']:.1f} | {each:.2f} | {took['peak_mib']:.0f} | {grown:.1f} |")
-    print(
-        f"\nTime per image, 10,000 against 1,000: {taken[10000]['seconds'] / taken[1000]['seconds'] / 10:.2f}"
-    )
-
-
-def ended(airflow: Any, path: str) -> dict[str, Any]:
-    """Ask now and then, because SQLite has other things to do, and bear that it is locked."""
-    while True:
-        time.sleep(2)
-        try:
-            facts = airflow.call("GET", path)
-        except AssertionError:
-            continue
-        if facts["state"] in ("success", "failed"):
-            return facts
-
-
-def mapped() -> None:
-    sys.path.insert(0, str(ROOT / "tests"))
-    from e2e.airflow_cluster import running_airflow
-
-    count = int(os.environ.get("BENCH_MAPPED", "100"))
-    extra = {"gateway": "applerouter", "allow_private_hosts": True, "model": "qwen-image-plus"}
-    with servers(image_bytes=20_000, latency=2) as place, tempfile.TemporaryDirectory() as home:
-        fields = {
-            "conn_type": "qwenimage",
-            "host": f"{place['images']}/gw",
-            "password": "bench-key",
-            "extra": extra,
-        }
-        variables = {
-            "BENCH_MAPPED": str(count),
-            "PYTHONPATH": str(ROOT),
-            "AIRFLOW__CORE__PARALLELISM": "32",
-            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
-        }
-        dags = Path(__file__).parent / "dags"
-        with running_airflow(
-            dags=dags, home=Path(home), connections={"qwenimage_default": fields}, environ=variables
-        ) as airflow:
-            run = airflow.trigger("bench_mapped")
-            facts = ended(airflow, f"/dags/{run.dag_id}/dagRuns/{run.run_id}")
-    begin, end = (datetime.fromisoformat(facts[key]) for key in ("start_date", "end_date"))
-    seconds = (end - begin).total_seconds()
-    title = "The same as mapped tasks, LocalExecutor, 32 at once (one round)"
-    table(title, "tasks", "state", "s", "tasks/s", "s for 500")
-    print(
-        f"| {count} | {facts['state']} | {seconds:.0f} | {count / seconds:.2f} | {seconds / count * 500:.0f} |"
-    )
+    print(f"\nPer image, 10,000 against 1,000: time {longer:.2f}, memory {larger:.2f}")
 
 
 def machine() -> None:

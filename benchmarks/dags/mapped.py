@@ -13,5 +13,5 @@ with DAG(
     "bench_mapped", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), is_paused_upon_creation=False
 ):
     QwenImageGenerateOperator.partial(task_id="generate").expand(
-        prompt=[f"product {number}" for number in range(int(os.environ.get("BENCH_MAPPED", "100")))]
+        prompt=[f"product {number}" for number in range(int(os.environ["BENCH_MAPPED"]))]
     )

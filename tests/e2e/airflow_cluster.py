@@ -113,9 +113,13 @@ class Airflow:
             token = httpx.get(f"{self.url}/auth/token", timeout=60).raise_for_status().json()["access_token"]
             self._client.headers["Authorization"] = f"Bearer {token}"
 
-    def _is_healthy(self) -> bool:
+    def check(self) -> None:
+        """:raises ServiceFailed: a component ended by itself, with its log."""
         for component in self._components.values():
             component.check()
+
+    def _is_healthy(self) -> bool:
+        self.check()
         try:
             health = self._client.get("/monitor/health").json()
         except (httpx.TransportError, json.JSONDecodeError):

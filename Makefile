@@ -5,7 +5,7 @@
 #   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
 #   make lint    ruff and mypy
 #   make wheel   build the wheel and check it, installed, in a clean environment
-#   make bench   what the provider costs against its alternatives, as ratios: about ten minutes
+#   make bench   what the provider costs against its alternatives, as ratios: about twelve minutes
 #   make clean   remove what the targets made
 
 SHELL := /bin/bash

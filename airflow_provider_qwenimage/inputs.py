@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_qwenimage.bucket import split_uri
 from airflow_provider_qwenimage.catalog.rules import ImageFacts, check, check_image
 from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import (
@@ -33,7 +32,7 @@ from airflow_provider_qwenimage.exceptions import (
     TransferError,
 )
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.s3_inputs import S3Inputs, place
 from airflow_provider_qwenimage.spool import MIB, Downloaded, check_size, receive, receive_data_url
 
 if TYPE_CHECKING:
@@ -135,8 +134,7 @@ class Inputs:
             link = encoded(reference)
             return _SOME_FILE if self._takes_files else link
         if scheme == "s3":
-            if not split_uri(reference, field="images")[1]:
-                raise InvalidRequest("images", f"{reference} names a bucket and no key")
+            place(reference)
             return _SOME_FILE if self._inlines else _SOME_LINK
         if scheme == "data":
             with receive_data_url(reference, max_bytes=self._cap) as image:

@@ -27,6 +27,18 @@ class Opened:
     chunks: Iterable[bytes]
 
 
+def place(uri: str) -> tuple[str, str]:
+    """
+    Take the URI of an object apart into bucket and key.
+
+    :raises InvalidRequest: it is none.
+    """
+    bucket, key = split_uri(uri, field="images")
+    if not key:
+        raise InvalidRequest("images", f"{uri} names a bucket and no key")
+    return bucket, key
+
+
 class S3Inputs:
     """
     The S3 side of input images; the client is opened at the first image and serves all, from many threads too.
@@ -65,7 +77,7 @@ class S3Inputs:
         :raises InvalidRequest: it does not exist, or may not be read.
         :raises TransferError: S3 does not answer; a retry is free.
         """
-        bucket, key = self._place(uri)
+        bucket, key = place(uri)
         with self._speaking(uri):
             answer = self._client.get_object(Bucket=bucket, Key=key)
             body = answer["Body"]
@@ -76,7 +88,7 @@ class S3Inputs:
 
     def link(self, uri: str) -> str:
         """Return a URL that reads the object for an hour, with no key beside it."""
-        bucket, key = self._place(uri)
+        bucket, key = place(uri)
         with self._speaking(uri):
             link = self._client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=LINK_LIFETIME
@@ -87,12 +99,6 @@ class S3Inputs:
         """Close the connections, where any were opened."""
         if self._opened is not None:
             self._opened.close()
-
-    def _place(self, uri: str) -> tuple[str, str]:
-        bucket, key = split_uri(uri, field="images")
-        if not key:
-            raise InvalidRequest("images", f"{uri} names a bucket and no key")
-        return bucket, key
 
     @contextmanager
     def _speaking(self, uri: str) -> Iterator[None]:

@@ -98,12 +98,9 @@ class _Spool:
             self._settle()
 
     def body(self) -> bytearray | IO[bytes]:
-        """Return the bytes, all hashed; a file is at its beginning."""
+        """Return the bytes, all hashed."""
         self._settle()
-        if self._file is None:
-            return self._memory
-        self._file.seek(0)
-        return self._file
+        return self._memory if self._file is None else self._file
 
     def close(self) -> None:
         if self._file is not None:

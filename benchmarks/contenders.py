@@ -51,18 +51,20 @@ def connections(job: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def s3_place(job: dict[str, Any]) -> dict[str, str]:
+    """Return how botocore and what is built on it are told of the server."""
+    keys = {
+        "aws_access_key_id": job.get("key", "k"),
+        "aws_secret_access_key": job.get("secret", "s"),
+    }
+    return {"endpoint_url": job["s3"], "region_name": "us-east-1", **keys}
+
+
 def boto3_client(job: dict[str, Any]) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
-        "s3",
-        endpoint_url=job["s3"],
-        region_name="us-east-1",
-        aws_access_key_id=job.get("key", "k"),
-        aws_secret_access_key=job.get("secret", "s"),
-        config=Config(max_pool_connections=THREADS),
-    )
+    return boto3.client("s3", **s3_place(job), config=Config(max_pool_connections=THREADS))
 
 
 def ours(job: dict[str, Any]) -> Callable[[], Any]:
@@ -162,14 +164,8 @@ def aiobotocore(job: dict[str, Any]) -> Callable[[], Any]:
 
     async def copy() -> None:
         place = prefix().removeprefix("s3://bench/")
-        making = get_session().create_client(
-            "s3",
-            endpoint_url=job["s3"],
-            region_name="us-east-1",
-            aws_access_key_id=job.get("key", "k"),
-            aws_secret_access_key=job.get("secret", "s"),
-            config=AioConfig(max_pool_connections=THREADS),
-        )
+        config = AioConfig(max_pool_connections=THREADS)
+        making = get_session().create_client("s3", **s3_place(job), config=config)
         limit = asyncio.Semaphore(THREADS)
         async with making as client, aiohttp.ClientSession() as http:
 

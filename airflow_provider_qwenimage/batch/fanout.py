@@ -72,8 +72,7 @@ class FanOut:
         """
         Work until nothing is left or nothing more may begin; what fails is in ``failed``.
 
-        What is no failure of a request (a bug, a timeout that Airflow raises in here) ends the batch; what is under way
-        is paid, and ends before it.
+        What is no failure of a request (a bug) ends the batch; what is under way is paid, and ends before it.
         """
         # Requests at the gateway are bounded by the pace; the others store meanwhile.
         count = min(len(self._todo), self._options.max_concurrency + STORES)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_qwenimage.bucket import StoredObject
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.redaction import redact
 
 Row = tuple[str, Mapping[str, Any] | InvalidRequest]
@@ -35,20 +36,11 @@ def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
 
 def _listed(requests: Any) -> Iterable[Any]:
     if isinstance(requests, str):
-        requests = _read(requests)
+        with suppress(ValueError):
+            requests = literal(requests)
     if isinstance(requests, (str, bytes, Mapping)) or not isinstance(requests, Iterable):
         raise InvalidRequest("requests", f"{_FORMS}, got {type(requests).__name__}")
     return requests
-
-
-def _read(text: str) -> Any:
-    """Read a rendered template: JSON, or the Python literal that Jinja makes of a list."""
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return text
 
 
 def _from_list(requests: Iterable[Any]) -> Iterator[Row]:

@@ -134,8 +134,9 @@ class Segments:
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """Write all that is known as one segment, and delete the others; not where another run said something."""
-        strange = {name for name in self._bucket.names() if _SEGMENT.fullmatch(name)} - set(self._names)
-        if self._lost or strange:
+        if self._lost or {name for name in self._bucket.names() if _SEGMENT.fullmatch(name)} - set(
+            self._names
+        ):
             return
         self._write_over(self._names, b"".join(entry.line() for entry in entries), first=1)
 

@@ -71,9 +71,9 @@ def ours(job: dict[str, Any]) -> Callable[[], Any]:
     os.environ.update(connections(job))
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: F401 - loaded before, as in the others
 
-    from airflow_provider_qwenimage.models.sources import read_sources
     from airflow_provider_qwenimage.models.storing import StoreOptions
-    from airflow_provider_qwenimage.store import store_images
+    from airflow_provider_qwenimage.storage.sources import read_sources
+    from airflow_provider_qwenimage.storage.store import store_images
 
     def run() -> None:
         extra = {"max_concurrency": job["concurrency"]} if job.get("concurrency") else {}

@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from airflow_provider_qwenimage import connection
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.gateway import connection
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 
 KEY = "sk-simulator-key"
@@ -233,7 +233,7 @@ def test_a_host_nobody_listens_on_is_unreachable(ask):
 
 
 def test_a_host_that_answers_drop_by_drop_does_not_keep_the_button_waiting(ask, monkeypatch):
-    from airflow_provider_qwenimage import probe
+    from airflow_provider_qwenimage.gateway import probe
 
     monkeypatch.setattr(probe, "TIME_LIMIT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and says nothing

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_provider_qwenimage import calls
 from airflow_provider_qwenimage.exceptions import (
     ContentRefused,
     JobFailed,
@@ -17,6 +16,7 @@ from airflow_provider_qwenimage.exceptions import (
     TemporaryRefusal,
     UnexpectedReply,
 )
+from airflow_provider_qwenimage.gateway import calls
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.requests import GenerateRequest, SequenceRequest
 from airflow_provider_qwenimage.simulator.faults import FAULTS as KNOWN

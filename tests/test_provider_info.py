@@ -19,7 +19,7 @@ from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_qwenimage as package
 from airflow_provider_qwenimage import catalog
-from airflow_provider_qwenimage.connection import Extras
+from airflow_provider_qwenimage.gateway.connection import Extras
 from airflow_provider_qwenimage.get_provider_info import get_provider_info
 
 KINDS = {"hooks": BaseHook, "operators": BaseOperator, "triggers": BaseTrigger, "transfers": BaseOperator}

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
-from airflow_provider_qwenimage import calls
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TemporaryRefusal
-from airflow_provider_qwenimage.inputs import Inputs
+from airflow_provider_qwenimage.gateway import calls
+from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.wire.flows import Patience
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.items import Item
     from airflow_provider_qwenimage.batch.journal import Journal
     from airflow_provider_qwenimage.batch.pacing import Pace
-    from airflow_provider_qwenimage.calls import Plan
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.calls import Plan
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.batch import BatchOptions
     from airflow_provider_qwenimage.models.requests import Request
-    from airflow_provider_qwenimage.s3_inputs import S3Inputs
+    from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
     from airflow_provider_qwenimage.transport import AsyncHttpClient
 
 # Of a request that was turned away at the door; the pace sees to it that they lie minutes apart.

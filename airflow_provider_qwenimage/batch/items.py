@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_qwenimage import calls
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.inputs import Inputs
-from airflow_provider_qwenimage.ledger import fingerprint
+from airflow_provider_qwenimage.gateway import calls
+from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.models.requests import KINDS, build
-from airflow_provider_qwenimage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.payment.ledger import fingerprint
+from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
 from airflow_provider_qwenimage.transport import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_qwenimage.batch.rows import Row
-    from airflow_provider_qwenimage.calls import Plan
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.calls import Plan
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
 
 _SHOWN = 100  # bad rows in one message

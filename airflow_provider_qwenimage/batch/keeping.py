@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.exceptions import TransferError
 from airflow_provider_qwenimage.models.manifest import Failure
-from airflow_provider_qwenimage.models.sources import ImageSource, read_sources
+from airflow_provider_qwenimage.storage.sources import ImageSource, read_sources
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.journal import Journal
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
-    from airflow_provider_qwenimage.store import ImageStore
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
 STORES = 16  # images on their way to S3 at once; bounds the memory, too
 # The place of an image in the set, which is fixed before the first request: a retry writes the same object.

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from airflow_provider_qwenimage.bucket import StoredObject
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.storage.s3 import StoredObject
 
 Row = tuple[str, Mapping[str, Any] | InvalidRequest]
 Open = Callable[[str], StoredObject]

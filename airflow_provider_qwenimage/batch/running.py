@@ -20,19 +20,19 @@ from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
 from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.batch.verdict import Verdict
-from airflow_provider_qwenimage.bucket import Bucket
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.gateway.served_images import key_for
 from airflow_provider_qwenimage.models.requests import build
 from airflow_provider_qwenimage.models.storing import StoreOptions
-from airflow_provider_qwenimage.s3_inputs import S3Inputs
-from airflow_provider_qwenimage.served_images import key_for
-from airflow_provider_qwenimage.store import ImageStore
+from airflow_provider_qwenimage.storage.s3 import Bucket
+from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.storage.store import ImageStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from airflow_provider_qwenimage.batch.items import Batch
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.batch import BatchOptions
     from airflow_provider_qwenimage.models.manifest import Origin
     from airflow_provider_qwenimage.models.outcome import Outcome

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from airflow_provider_qwenimage.calls import Plan
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.calls import Plan
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient
@@ -77,7 +77,7 @@ class QwenImageHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the key is accepted; sends no billed request and answers within 10 s."""
-        from airflow_provider_qwenimage.probe import probe
+        from airflow_provider_qwenimage.gateway.probe import probe
 
         try:
             return probe(self.settings)
@@ -231,13 +231,13 @@ class QwenImageHook(BaseHook):
 
 def _calls() -> ModuleType:
     """Return the machinery behind the methods; a Dag that only mentions an operator does not pay for it."""
-    from airflow_provider_qwenimage import calls
+    from airflow_provider_qwenimage.gateway import calls
 
     return calls
 
 
 def _read(conn: Any) -> Settings:
-    from airflow_provider_qwenimage.connection import read
+    from airflow_provider_qwenimage.gateway.connection import read
 
     return read(host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra)
 

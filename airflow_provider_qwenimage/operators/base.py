@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-    from airflow_provider_qwenimage.ledger import Ledger
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.outcome import Outcome
     from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
+    from airflow_provider_qwenimage.payment.ledger import Ledger
 
 # What a task needs only once it runs is imported inside the methods: every parse of a Dag pays for the rest.
 
@@ -152,7 +152,7 @@ class QwenImageBaseOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel a job this worker waits for; one that has started goes on and is billed."""
-        from airflow_provider_qwenimage import calls
+        from airflow_provider_qwenimage.gateway import calls
 
         if self._job is None:
             return
@@ -180,9 +180,9 @@ class QwenImageBaseOperator(BaseOperator):
         return request
 
     def _options(self) -> Options:
-        from airflow_provider_qwenimage.bucket import split_prefix
         from airflow_provider_qwenimage.models.options import Options
         from airflow_provider_qwenimage.models.requests import build
+        from airflow_provider_qwenimage.storage.s3 import split_prefix
 
         options = build(Options, **{name: getattr(self, name) for name in Options.model_fields})
         if options.persist_to:
@@ -190,7 +190,7 @@ class QwenImageBaseOperator(BaseOperator):
         return options
 
     def _ledger(self, context: Context, request: Request) -> Ledger:
-        from airflow_provider_qwenimage.ledger import Ledger
+        from airflow_provider_qwenimage.payment.ledger import Ledger
 
         settings = self.hook.settings
         model, base_url = request.model or settings.model, settings.endpoint.base_url
@@ -208,7 +208,7 @@ class QwenImageBaseOperator(BaseOperator):
 
     def _pay(self, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""
-        from airflow_provider_qwenimage.operators.delivery import prepare
+        from airflow_provider_qwenimage.operators.results import prepare
 
         planned = self.hook.plan(self._ready(request), inline=options.persist_to is not None)
         if self.deferrable and not planned.is_job:
@@ -265,7 +265,7 @@ class QwenImageBaseOperator(BaseOperator):
         self, context: Context, generation: Generation, ledger: Ledger, options: Options
     ) -> list[str]:
         """Push and store what was paid for, then say what failed."""
-        from airflow_provider_qwenimage.operators.delivery import deliver
+        from airflow_provider_qwenimage.operators.results import deliver
 
         return deliver(self, context, generation, ledger, options)
 

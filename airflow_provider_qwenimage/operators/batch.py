@@ -171,7 +171,7 @@ class QwenImageBatchOperator(BaseOperator):
 
     def _tell(self, context: Context, verdict: Verdict, outcome: Outcome) -> None:
         """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        from airflow_provider_qwenimage.operators.delivery import describe_outlets, push
+        from airflow_provider_qwenimage.operators.results import describe_outlets, push
 
         push(self, context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
         if failures := [*verdict.failures(), *verdict.incomplete()]:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_qwenimage.ledger import Ledger
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import Generation
+    from airflow_provider_qwenimage.payment.ledger import Ledger
 
 
 class QwenImageGenerateOperator(QwenImageBaseOperator):
@@ -27,7 +27,7 @@ class _ImageTakingOperator(QwenImageBaseOperator):
     """What operators with input images share: references become sendable before the request is spelled."""
 
     def _ready(self, request: Request) -> Request:
-        from airflow_provider_qwenimage.inputs import sendable
+        from airflow_provider_qwenimage.gateway.inputs import sendable
 
         return sendable(request, self.hook.settings, aws_conn_id=self.aws_conn_id)  # type: ignore[type-var]
 

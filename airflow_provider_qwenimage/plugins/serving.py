@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_qwenimage.bucket import Bucket, split_uri
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
-from airflow_provider_qwenimage.imagefile import content_type
+from airflow_provider_qwenimage.images.formats import content_type
 from airflow_provider_qwenimage.models.manifest import Manifest
+from airflow_provider_qwenimage.storage.s3 import Bucket, split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_qwenimage.bucket import StoredObject
     from airflow_provider_qwenimage.plugins.records import Instance
+    from airflow_provider_qwenimage.storage.s3 import StoredObject
 
 _HEAD = 1024
 _MANIFEST_LIMIT = 16 * 1024 * 1024

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.outcome import Outcome
     from airflow_provider_qwenimage.models.storing import StoreOptions
 
@@ -90,11 +90,11 @@ class QwenImageToS3Operator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Store the images and tell where; raise what is missing only after what is there was pushed."""
-        from airflow_provider_qwenimage.download import anonymous
+        from airflow_provider_qwenimage.gateway.served_images import key_for
+        from airflow_provider_qwenimage.images.download import anonymous
         from airflow_provider_qwenimage.models.manifest import Origin
-        from airflow_provider_qwenimage.models.sources import read_sources
-        from airflow_provider_qwenimage.served_images import key_for
-        from airflow_provider_qwenimage.store import store_images
+        from airflow_provider_qwenimage.storage.sources import read_sources
+        from airflow_provider_qwenimage.storage.store import store_images
 
         sources, settings = read_sources(self.images), self._settings()
         authorize = key_for(settings) if settings else anonymous
@@ -145,7 +145,7 @@ class QwenImageToS3Operator(BaseOperator):
 
     def _tell(self, context: Context, outcome: Outcome) -> None:
         """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        from airflow_provider_qwenimage.operators.delivery import describe_outlets, push
+        from airflow_provider_qwenimage.operators.results import describe_outlets, push
 
         push(self, context, {"stored": outcome.stored})
         if outcome.failures:

@@ -8,7 +8,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qwenimage.exceptions import QwenImageError
 from airflow_provider_qwenimage.models.results import Job
-from airflow_provider_qwenimage.polling import shared_hook
+from airflow_provider_qwenimage.triggers.shared import shared_hook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -27,11 +27,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
-from airflow_provider_qwenimage.models.links import expires_at
 from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, ImageFailure
 from airflow_provider_qwenimage.wire.documents import Document, documents
 from airflow_provider_qwenimage.wire.harvest import Harvest, harvest
 from airflow_provider_qwenimage.wire.items import Found
+from airflow_provider_qwenimage.wire.links import expires_at
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
 from airflow_provider_qwenimage.wire.refusals import classify
 

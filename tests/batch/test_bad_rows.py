@@ -13,7 +13,7 @@ from airflow_provider_qwenimage.batch.items import read_batch
 from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
 from harness import InMemoryAirflow
 from operators.pictures import picture
 

@@ -12,9 +12,9 @@ from airflow_provider_qwenimage.batch import segments as segments_module
 from airflow_provider_qwenimage.batch.entries import Entry, Header
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.segments import Segments
-from airflow_provider_qwenimage.bucket import Bucket
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.models.manifest import Origin
+from airflow_provider_qwenimage.storage.s3 import Bucket
 
 HEADER = Header(requests=("a", "b", "c"), origin=Origin(dag_id="d", run_id="r", task_id="t"), life=2)
 

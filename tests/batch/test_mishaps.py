@@ -15,12 +15,12 @@ import pytest
 from airflow_provider_qwenimage.batch import keeping
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.running import BatchRun
-from airflow_provider_qwenimage.bucket import Bucket
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TransferError
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.batch import BatchOptions
 from airflow_provider_qwenimage.models.manifest import Origin
-from airflow_provider_qwenimage.store import ImageStore
+from airflow_provider_qwenimage.storage.s3 import Bucket
+from airflow_provider_qwenimage.storage.store import ImageStore
 from batch.conftest import prompts
 from harness import InMemoryAirflow
 from store.file_server import png

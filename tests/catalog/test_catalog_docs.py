@@ -9,10 +9,10 @@ import pytest
 
 from airflow_provider_qwenimage.catalog import gateways
 from airflow_provider_qwenimage.catalog.models import models
-from airflow_provider_qwenimage.catalog.render import write
+from docs.generate import write
 
 DOCS = Path(__file__).parents[2] / "docs"
-REMEDY = "run python -m airflow_provider_qwenimage.catalog.render"
+REMEDY = "run python -m docs.generate"
 
 
 @pytest.fixture(scope="module")

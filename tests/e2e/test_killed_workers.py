@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from airflow_provider_qwenimage.ledger import KEY
+from airflow_provider_qwenimage.payment.ledger import KEY
 from e2e.airflow_cluster import eventually
 
 TASK = "generate"

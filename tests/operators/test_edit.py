@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
-from airflow_provider_qwenimage.inputs import encoded
+from airflow_provider_qwenimage.gateway.inputs import encoded
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator
 from harness import InMemoryAirflow
 from operators.pictures import BLUE, GREEN, RED, opened, order_drawn, picture, served

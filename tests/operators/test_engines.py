@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from airflow_provider_qwenimage.connection import read
-from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import BlockedHost, TransferError, UnexpectedReply
+from airflow_provider_qwenimage.gateway.connection import read
+from airflow_provider_qwenimage.gateway.served_images import key_for
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
-from airflow_provider_qwenimage.served_images import key_for
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 from conftest import SIMULATOR_KEY
 from harness import InMemoryAirflow

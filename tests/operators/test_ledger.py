@@ -8,8 +8,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_qwenimage.exceptions import OutcomeUnknown
-from airflow_provider_qwenimage.ledger import KEY, Ledger
 from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, Job
+from airflow_provider_qwenimage.payment.ledger import KEY, Ledger
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
 ASKED = Asked(operation="generate", model="wan2.6-t2i", prompt="a teapot")

@@ -19,8 +19,8 @@ from airflow_provider_qwenimage.exceptions import (
     TemporaryRefusal,
     UnexpectedReply,
 )
-from airflow_provider_qwenimage.ledger import KEY
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
+from airflow_provider_qwenimage.payment.ledger import KEY
 from harness import InMemoryAirflow
 
 UNKNOWN = ["drop_after", "reset_after", "hang", "500", "502", "503_empty", "504", "524"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_qwenimage.download import Downloads, Limits
-from airflow_provider_qwenimage.models.sources import read_sources
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.models.storing import StoreOptions
-from airflow_provider_qwenimage.store import store_images
+from airflow_provider_qwenimage.storage.sources import read_sources
+from airflow_provider_qwenimage.storage.store import store_images
 from store.file_server import FileServer
 
 if TYPE_CHECKING:

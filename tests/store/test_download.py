@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
     ImageExpired,
@@ -17,7 +16,8 @@ from airflow_provider_qwenimage.exceptions import (
     NotAnImage,
     TransferError,
 )
-from airflow_provider_qwenimage.spool import receive_bytes, receive_data_url
+from airflow_provider_qwenimage.images.checked import receive_bytes, receive_data_url
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from store.file_server import Answer, png
 
 IMAGE = png(1)
@@ -74,7 +74,7 @@ class Loopback:
 
 
 def test_names_are_resolved_once_and_reached_at_the_address_that_was_checked(files, monkeypatch, naps):
-    monkeypatch.setattr("airflow_provider_qwenimage.hosts.is_public", lambda address: True)
+    monkeypatch.setattr("airflow_provider_qwenimage.images.hosts.is_public", lambda address: True)
     resolve = Loopback()
     files.put("/a.png", IMAGE)
     with Downloads(resolve=resolve, sleep=naps.append) as downloads:
@@ -108,7 +108,7 @@ def test_the_sixth_redirect_is_one_too_many(files, downloads):
 )
 def test_a_redirect_off_the_open_internet_is_blocked_and_not_tried_again(files, monkeypatch, naps, target):
     url = files.put("/a.png", Answer(status=302, headers={"Location": target}))
-    reach = "airflow_provider_qwenimage.hosts.is_public"
+    reach = "airflow_provider_qwenimage.images.hosts.is_public"
     monkeypatch.setattr(reach, lambda address: str(address) == "127.0.0.1")
     with Downloads(sleep=naps.append) as downloads, pytest.raises(BlockedHost):
         downloads.fetch(url)
@@ -203,7 +203,7 @@ def test_the_object_store_may_say_that_a_link_expired(files, downloads, detail, 
 
 
 def test_the_gateway_may_have_said_when_a_link_dies(files, downloads):
-    from airflow_provider_qwenimage.models.links import moment
+    from airflow_provider_qwenimage.wire.links import moment
 
     with pytest.raises(ImageExpired, match="at 2020-01-01 00:00:00 UTC"):
         downloads.fetch(files.put("/a.png", Answer(status=404)), expires=moment("2020-01-01T00:00:00Z"))
@@ -309,7 +309,7 @@ def test_inline_bytes_pass_the_same_checks():
 
 
 def test_two_names_behind_one_address_share_no_tls_connection():
-    from airflow_provider_qwenimage.hosts import Route
+    from airflow_provider_qwenimage.images.hosts import Route
 
     with Downloads() as downloads:
         taken = [

@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from airflow_provider_qwenimage.exceptions import BlockedHost, TransferError
-from airflow_provider_qwenimage.hosts import Route, is_public, route
+from airflow_provider_qwenimage.images.hosts import Route, is_public, route
 
 PUBLIC = "47.92.1.1"
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_qwenimage.exceptions import NotAnImage
-from airflow_provider_qwenimage.imagefile import TruncatedImage, extension, inspect
+from airflow_provider_qwenimage.images.formats import TruncatedImage, extension, inspect
 
 WIDTH, HEIGHT = 37, 23
 

@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 
-from airflow_provider_qwenimage.models.sources import read_sources
 from airflow_provider_qwenimage.models.storing import StoreOptions
-from airflow_provider_qwenimage.store import ImageStore
+from airflow_provider_qwenimage.storage.sources import read_sources
+from airflow_provider_qwenimage.storage.store import ImageStore
 from store.file_server import png
 
 LARGE = 1_500_000

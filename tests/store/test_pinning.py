@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import TransferError
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from store.file_server import FileServer, png
 
 NAME = "images.invalid"
@@ -45,7 +45,7 @@ def certificate(folder):
 @pytest.fixture
 def secure(tmp_path, monkeypatch):
     """A file server that speaks TLS as ``NAME``, and the bundle that trusts it."""
-    monkeypatch.setattr("airflow_provider_qwenimage.hosts.is_public", lambda address: True)
+    monkeypatch.setattr("airflow_provider_qwenimage.images.hosts.is_public", lambda address: True)
     bundle = certificate(tmp_path)
     server = FileServer()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.results import GeneratedImage
-from airflow_provider_qwenimage.models.sources import read_sources
+from airflow_provider_qwenimage.storage.sources import read_sources
 
 A, B, C = "https://h.example/a.png?Signature=x", "https://h.example/b.png", "s3://bucket/c.png"
 

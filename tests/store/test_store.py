@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_qwenimage.bucket import Bucket
-from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, TransferIncomplete
+from airflow_provider_qwenimage.images.checked import receive_bytes
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.models.manifest import Manifest, Origin
 from airflow_provider_qwenimage.models.results import GeneratedImage
-from airflow_provider_qwenimage.models.sources import read_sources
 from airflow_provider_qwenimage.models.storing import StoreOptions
-from airflow_provider_qwenimage.spool import receive_bytes
-from airflow_provider_qwenimage.store import ImageStore
+from airflow_provider_qwenimage.storage.s3 import Bucket
+from airflow_provider_qwenimage.storage.sources import read_sources
+from airflow_provider_qwenimage.storage.store import ImageStore
 from store.file_server import Answer, png
 
 MANIFEST, PARTIAL = "manifest.json", "manifest.partial.json"

@@ -13,8 +13,8 @@ from airflow_provider_qwenimage.exceptions import JobFailed, OutcomeUnknown, res
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.requests import GenerateRequest
 from airflow_provider_qwenimage.models.results import Generation
-from airflow_provider_qwenimage.polling import shared_hook
 from airflow_provider_qwenimage.triggers.qwenimage import QwenImageJobTrigger
+from airflow_provider_qwenimage.triggers.shared import shared_hook
 
 
 @pytest.fixture

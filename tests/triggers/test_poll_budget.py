@@ -8,7 +8,7 @@ import random
 import httpx
 import pytest
 
-from airflow_provider_qwenimage.polling import PollBudget
+from airflow_provider_qwenimage.triggers.shared import PollBudget
 from triggers import virtual_time
 
 

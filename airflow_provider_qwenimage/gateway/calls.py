@@ -14,7 +14,7 @@ from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, j
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog.models import Model
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.wire.protocol import Call, Flow
 

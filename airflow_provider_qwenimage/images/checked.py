@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Protocol, Self
 from urllib.parse import unquote_to_bytes
 
 from airflow_provider_qwenimage.exceptions import ImageTooLarge, NotAnImage
-from airflow_provider_qwenimage.imagefile import ImageFacts, TruncatedImage, inspect
+from airflow_provider_qwenimage.images.formats import ImageFacts, TruncatedImage, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,11 +14,11 @@ from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_qwenimage import transport
 from airflow_provider_qwenimage.exceptions import ImageExpired, TransferError
-from airflow_provider_qwenimage.hosts import Resolve, Route, Unresolved, route, system_resolve
-from airflow_provider_qwenimage.imagefile import TruncatedImage
-from airflow_provider_qwenimage.models.links import expires_at
+from airflow_provider_qwenimage.images.checked import MIB, Downloaded, check_size, receive
+from airflow_provider_qwenimage.images.formats import TruncatedImage
+from airflow_provider_qwenimage.images.hosts import Resolve, Route, Unresolved, route, system_resolve
 from airflow_provider_qwenimage.redaction import redact, without_query
-from airflow_provider_qwenimage.spool import MIB, Downloaded, check_size, receive
+from airflow_provider_qwenimage.wire.links import expires_at
 from airflow_provider_qwenimage.wire.refusals import retry_after
 
 Authorize = Callable[[str], dict[str, str]]

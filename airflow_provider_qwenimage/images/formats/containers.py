@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_qwenimage.imagefile.reading import ImageBytes
+    from airflow_provider_qwenimage.images.formats.reading import ImageBytes
 
 
 # TIFF field types by number of bytes

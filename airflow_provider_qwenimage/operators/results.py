@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperator, Context
 
-    from airflow_provider_qwenimage.ledger import Ledger
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.outcome import Outcome
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+    from airflow_provider_qwenimage.payment.ledger import Ledger
 
 
 _INLINE = ("b64_json", "b64", "base64", "file")  # vLLM-Omni and SGLang (contract 6.4)
@@ -87,7 +87,7 @@ def prepare(operator: QwenImageBaseOperator, request: Request, options: Options)
                 "persist_to", f"is required with response_format={asked!r}: XCom takes no images"
             )
         return
-    from airflow_provider_qwenimage.bucket import Bucket
+    from airflow_provider_qwenimage.storage.s3 import Bucket
 
     try:
         bucket = Bucket(options.persist_to, aws_conn_id=operator.aws_conn_id, max_connections=1)
@@ -120,12 +120,12 @@ def persist(
 
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
+    from airflow_provider_qwenimage.gateway.served_images import key_for
     from airflow_provider_qwenimage.models.manifest import Failure, Origin
     from airflow_provider_qwenimage.models.requests import build
-    from airflow_provider_qwenimage.models.sources import read_sources
     from airflow_provider_qwenimage.models.storing import StoreOptions
-    from airflow_provider_qwenimage.served_images import key_for
-    from airflow_provider_qwenimage.store import ImageStore
+    from airflow_provider_qwenimage.storage.sources import read_sources
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
     settings = operator.hook.settings
     options = build(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import NotAnImage
-from airflow_provider_qwenimage.imagefile import containers, raster
-from airflow_provider_qwenimage.imagefile.reading import Buffer, ImageBytes, TruncatedImage, piece_of
+from airflow_provider_qwenimage.images.formats import containers, raster
+from airflow_provider_qwenimage.images.formats.reading import Buffer, ImageBytes, TruncatedImage, piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """
 Writes ``docs/models.md`` and ``docs/gateways.md`` from the TOML files; a test compares them.
 
-Run ``python -m airflow_provider_qwenimage.catalog.render`` after changing a row.
+Run ``python -m docs.generate`` after changing a row.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.catalog import gateways
-from airflow_provider_qwenimage.catalog.markdown import page, table
 from airflow_provider_qwenimage.catalog.models import OPERATIONS, models, sources
 from airflow_provider_qwenimage.catalog.sizes import legal_sizes, resolve_size
 from airflow_provider_qwenimage.models.requests import Size
+from docs.markdown import page, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog.models import InputRule, Mode, Model, Parameter
 
 RATIOS = ("1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "21:9")
-_DOCS = Path(__file__).parents[2] / "docs"
-_GENERATED = "<!-- Written by python -m airflow_provider_qwenimage.catalog.render: edit {} instead. -->"
+_DOCS = Path(__file__).parent
+_GENERATED = "<!-- Written by python -m docs.generate: edit {} instead. -->"
 
 
 def models_page() -> str:

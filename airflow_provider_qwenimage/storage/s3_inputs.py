@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.bucket import split_uri
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.storage.s3 import split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,7 @@ from airflow_provider_qwenimage.wire.protocol import join
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.connection import Settings
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_qwenimage.catalog.rules import ImageFacts, check, check_image
-from airflow_provider_qwenimage.download import Downloads, Limits
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
     ImageExpired,
@@ -31,16 +30,17 @@ from airflow_provider_qwenimage.exceptions import (
     NotAnImage,
     TransferError,
 )
+from airflow_provider_qwenimage.images.checked import MIB, Downloaded, check_size, receive, receive_data_url
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.s3_inputs import S3Inputs, place
-from airflow_provider_qwenimage.spool import MIB, Downloaded, check_size, receive, receive_data_url
+from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
 
     from airflow_provider_qwenimage.catalog.models import Model
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest
 
     Pictured = TypeVar("Pictured", EditRequest, SequenceRequest)

@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_qwenimage import telemetry
-from airflow_provider_qwenimage.bucket import Bucket
-from airflow_provider_qwenimage.download import Authorize, Downloads, Limits, anonymous
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
     ImageExpired,
@@ -31,21 +29,29 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     TransferError,
 )
-from airflow_provider_qwenimage.imagefile import ImageFacts, extension
-from airflow_provider_qwenimage.models.filename import Filename
-from airflow_provider_qwenimage.models.links import moment
+from airflow_provider_qwenimage.images.checked import (
+    Measured,
+    measure,
+    receive,
+    receive_bytes,
+    receive_data_url,
+)
+from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
+from airflow_provider_qwenimage.images.formats import ImageFacts, extension
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
 from airflow_provider_qwenimage.models.outcome import Outcome
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.shelf import Shelf
-from airflow_provider_qwenimage.spool import Measured, measure, receive, receive_bytes, receive_data_url
+from airflow_provider_qwenimage.storage.filename import Filename
+from airflow_provider_qwenimage.storage.prefix import Shelf
+from airflow_provider_qwenimage.storage.s3 import Bucket
+from airflow_provider_qwenimage.wire.links import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_qwenimage.models.sources import ImageSource
+    from airflow_provider_qwenimage.images.checked import Downloaded
     from airflow_provider_qwenimage.models.storing import StoreOptions
-    from airflow_provider_qwenimage.spool import Downloaded
+    from airflow_provider_qwenimage.storage.sources import ImageSource
 
     # Writes an image under a name, exclusively or not; returns whether it did.
     Write = Callable[[str, bool], bool]

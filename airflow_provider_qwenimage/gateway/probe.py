@@ -16,7 +16,7 @@ from airflow_provider_qwenimage.wire.envelopes import refusal_in
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Reply
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.connection import Settings
+    from airflow_provider_qwenimage.gateway.connection import Settings
 
 TIME_LIMIT = 8.0  # seconds; Airflow's API server waits for the answer, the design allows 10
 _REFUSED = {401: "the key is not accepted", 403: "the key has no access"}

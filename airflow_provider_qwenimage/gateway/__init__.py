@@ -1,0 +1,1 @@
+"""What a connection leads to: checked settings, calls, input images, a probe that costs nothing."""

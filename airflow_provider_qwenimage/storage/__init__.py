@@ -1,0 +1,1 @@
+"""One prefix in S3, and what its manifest promises."""

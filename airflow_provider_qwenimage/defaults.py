@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 CONN_ID = "qwenimage_default"
 POLL_INTERVAL = 5.0  # seconds; a job takes 10 to 120 s (A-w26), a poll is free
 JOB_TIMEOUT = 3600.0  # seconds; images take 1 to 2 minutes (A-w26), a queue at the vendor may be long
 READ_TIMEOUT = 300.0  # seconds; gateways wait up to 205 s for the vendor themselves (NA), the SDK 300 s
+
+# How a stored set is laid out unless its author says otherwise.
+IfExists = Literal["skip", "replace", "fail"]
+OnError = Literal["fail", "partial"]
+
+FILENAME = "{index:03d}-{sha8}.{ext}"
+MANIFEST = "manifest.json"  # its presence means the set is complete
+PARTIAL = "manifest.partial.json"  # what is stored of a set that is not
+MAX_CONCURRENCY = 16  # images under way at once
+BATCH_CONCURRENCY = 8  # requests at the gateway at once
+MAX_IMAGE_BYTES = 64 * 1024 * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 import time
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from airflow_provider_qwenimage.exceptions import (
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply, join
+from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply, body_of, join
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -212,17 +211,6 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
     if call.timeout is not None:
         request["timeout"] = httpx.Timeout(call.timeout, connect=min(CONNECT_TIMEOUT, call.timeout))
     return request
-
-
-def body_of(document: Mapping[str, Any]) -> bytes:
-    """Spell a document as JSON; what cannot be is refused."""
-    try:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except (
-        TypeError,
-        ValueError,
-    ) as error:  # a date that a template left in parameters, a NaN, half a character
-        raise InvalidRequest("parameters", f"cannot be sent as JSON: {redact(error, limit=120)}") from None
 
 
 class _Body:

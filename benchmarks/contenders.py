@@ -71,7 +71,7 @@ def ours(job: dict[str, Any]) -> Callable[[], Any]:
     os.environ.update(connections(job))
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: F401 - loaded before, as in the others
 
-    from airflow_provider_qwenimage.models.storing import StoreOptions
+    from airflow_provider_qwenimage.models.options import StoreOptions
     from airflow_provider_qwenimage.storage.sources import read_sources
     from airflow_provider_qwenimage.storage.store import store_images
 
@@ -261,8 +261,8 @@ def batch(job: dict[str, Any]) -> Callable[[], Any]:
 
     from airflow_provider_qwenimage.batch.running import BatchRun
     from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-    from airflow_provider_qwenimage.models.batch import BatchOptions
     from airflow_provider_qwenimage.models.manifest import Origin
+    from airflow_provider_qwenimage.models.options import BatchOptions
 
     settings = QwenImageHook().settings
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.coercion import build
 from airflow_provider_qwenimage.models.requests import (
     EditRequest,
     GenerateRequest,
     SequenceRequest,
     Size,
-    build,
 )
 from airflow_provider_qwenimage.models.results import Asked
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.pacing import Pace
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.batch import BatchOptions
+    from airflow_provider_qwenimage.models.options import BatchOptions
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
     from airflow_provider_qwenimage.transport import AsyncHttpClient

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.keeping import Keeping
     from airflow_provider_qwenimage.batch.pacing import Pace
     from airflow_provider_qwenimage.batch.progress import Progress
-    from airflow_provider_qwenimage.models.batch import BatchOptions
+    from airflow_provider_qwenimage.models.options import BatchOptions
 
 log = logging.getLogger(__name__)
 

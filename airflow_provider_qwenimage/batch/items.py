@@ -11,11 +11,11 @@ from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway import calls
 from airflow_provider_qwenimage.gateway.inputs import Inputs
-from airflow_provider_qwenimage.models.coercion import literal
-from airflow_provider_qwenimage.models.requests import KINDS, build
+from airflow_provider_qwenimage.models.coercion import build, literal
+from airflow_provider_qwenimage.models.requests import KINDS
 from airflow_provider_qwenimage.payment.ledger import fingerprint
 from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
-from airflow_provider_qwenimage.transport import body_of
+from airflow_provider_qwenimage.wire.protocol import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -22,8 +22,8 @@ from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway.served_images import key_for
-from airflow_provider_qwenimage.models.requests import build
-from airflow_provider_qwenimage.models.storing import StoreOptions
+from airflow_provider_qwenimage.models.coercion import build
+from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.storage.s3 import Bucket
 from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
 from airflow_provider_qwenimage.storage.store import ImageStore
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.items import Batch
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.batch import BatchOptions
-    from airflow_provider_qwenimage.models.manifest import Origin
-    from airflow_provider_qwenimage.models.outcome import Outcome
+    from airflow_provider_qwenimage.models.manifest import Origin, Outcome
+    from airflow_provider_qwenimage.models.options import BatchOptions
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.entries import Entry
     from airflow_provider_qwenimage.batch.items import Item
-    from airflow_provider_qwenimage.models.batch import BatchOptions
     from airflow_provider_qwenimage.models.manifest import StoredImage
+    from airflow_provider_qwenimage.models.options import BatchOptions
 
 _SHOWN = 10  # failures in one message
 _KINDS = {  # word: what the message calls it

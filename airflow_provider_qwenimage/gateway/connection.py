@@ -12,8 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.coercion import BlankIsNone, object_such_as
-from airflow_provider_qwenimage.models.requests import build
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
 from airflow_provider_qwenimage.transport import Endpoint
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")

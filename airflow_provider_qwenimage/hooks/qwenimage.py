@@ -243,7 +243,8 @@ def _read(conn: Any) -> Settings:
 
 
 def _request(operation: str, fields: dict[str, Any]) -> Request:
-    from airflow_provider_qwenimage.models.requests import KINDS, build
+    from airflow_provider_qwenimage.models.coercion import build
+    from airflow_provider_qwenimage.models.requests import KINDS
 
     return build(KINDS[operation], **{name: value for name, value in fields.items() if name != "self"})
 

@@ -19,7 +19,7 @@ from airflow_provider_qwenimage.images.formats import TruncatedImage
 from airflow_provider_qwenimage.images.hosts import Resolve, Route, Unresolved, route, system_resolve
 from airflow_provider_qwenimage.redaction import redact, without_query
 from airflow_provider_qwenimage.wire.links import expires_at
-from airflow_provider_qwenimage.wire.refusals import retry_after
+from airflow_provider_qwenimage.wire.protocol import retry_after
 
 Authorize = Callable[[str], dict[str, str]]
 

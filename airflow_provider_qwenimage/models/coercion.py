@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, NoReturn, TypeGuard
+from typing import Annotated, Any, NoReturn, TypeGuard, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.redaction import redact
 
 UNSET = ("", "none")  # what Jinja makes of a value that is not there, in lower case
 
@@ -115,3 +118,52 @@ Boxes = Annotated[
 Count = Annotated[int, WholeNumber, Field(ge=1)]
 # 0..2147483647 on every model (A-t2i, A-w26, A-w27, 2026-02)
 Seed = Annotated[Annotated[int, Field(ge=0, le=2147483647)] | None, WholeNumber, BlankIsNone]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+# What pydantic says of types and bounds, in an author's words.
+_WORDS = {
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold at most {max_length}",
+    "missing": "is required",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+}
+
+
+def build(kind: type[_Model], **fields: Any) -> _Model:
+    """
+    Build a model from what an author typed.
+
+    :raises InvalidRequest: naming the first field that breaks a rule, and the rule.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise InvalidRequest(*_complaint(error, kind)) from None
+
+
+def _complaint(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
+    """Put the first thing that is wrong in words: the field, and the rule it breaks."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "request"
+    rule = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        rule = f"is not known; known are {', '.join(kind.model_fields)}"
+    elif first["type"] != "value_error":
+        words = _WORDS.get(first["type"], f"{rule[:1].lower()}{rule[1:]}").format(**first.get("ctx", {}))
+        rule = f"{words}, got {redact(repr(first['input']), limit=80)}"
+    if field == "request" and ": " in rule:
+        field, _, rule = rule.partition(": ")
+    return field, rule

@@ -1,13 +1,22 @@
-"""The arguments of an operator that are not part of the request."""
+"""The arguments of an operator that are not part of a request, checked after templates are rendered."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from airflow_provider_qwenimage.defaults import JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.models.coercion import BlankIsNone
+from airflow_provider_qwenimage.defaults import (
+    BATCH_CONCURRENCY,
+    FILENAME,
+    JOB_TIMEOUT,
+    MAX_CONCURRENCY,
+    MAX_IMAGE_BYTES,
+    POLL_INTERVAL,
+    IfExists,
+    OnError,
+)
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count, WholeNumber, object_such_as
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -22,3 +31,59 @@ class Options(BaseModel):
     job_timeout: Seconds = JOB_TIMEOUT
     on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
     on_partial: Literal["fail", "warn"] = "warn"
+
+
+def _prefix(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be s3://bucket/path/: a batch keeps its images and its journal there")
+    return value.strip()
+
+
+class BatchOptions(BaseModel):
+    """
+    The arguments of ``QwenImageBatchOperator`` that are not part of a request; it explains them.
+
+    :param max_concurrency: requests at the gateway at once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    persist_to: Annotated[str, BeforeValidator(_prefix)]
+    aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
+    max_concurrency: Count = BATCH_CONCURRENCY
+    requests_per_minute: Annotated[Annotated[float, Field(gt=0)] | None, BlankIsNone] = None
+    max_images: Annotated[Annotated[int, Field(ge=1)] | None, WholeNumber, BlankIsNone] = None
+    on_error: Literal["fail", "continue"] = "fail"
+    on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
+    resume: bool = True
+    poll_interval: Seconds = POLL_INTERVAL
+    job_timeout: Seconds = JOB_TIMEOUT
+
+
+class StoreOptions(BaseModel):
+    """
+    Where images go and what may stand in their way; text of templates is coerced.
+
+    :param s3_prefix: ``s3://bucket/path/``.
+    :param filename: see ``Filename``.
+    :param if_exists: of an object under an image's name.
+    :param max_concurrency: images under way at once; also bounds the memory.
+    :param on_error: whether a set with failures is an error or a set with failures.
+    :param allow_private_hosts: of the qwenimage connection.
+    :param verify: TLS verification of image hosts, or the path of a CA bundle.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    s3_prefix: str
+    aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
+    filename: str = FILENAME
+    if_exists: IfExists = "skip"
+    max_concurrency: Count = MAX_CONCURRENCY
+    max_image_bytes: Count = MAX_IMAGE_BYTES
+    extra_args: Annotated[dict[str, Any] | None, object_such_as('{"ACL": "private"}'), BlankIsNone] = Field(
+        default=None, repr=False
+    )
+    on_error: OnError = "fail"
+    allow_private_hosts: bool = False
+    verify: bool | str = True

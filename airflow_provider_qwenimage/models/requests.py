@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import (
     UNSET,
     BlankIsNone,
@@ -28,7 +26,6 @@ from airflow_provider_qwenimage.models.coercion import (
     Seed,
     literal,
 )
-from airflow_provider_qwenimage.redaction import redact
 
 Operation = Literal["generate", "edit", "sequence"]
 
@@ -167,51 +164,3 @@ KINDS: dict[str, type[Request]] = {
     "edit": EditRequest,
     "sequence": SequenceRequest,
 }
-_Model = TypeVar("_Model", bound=BaseModel)
-
-# What pydantic says of types and bounds, in an author's words.
-_WORDS = {
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "string_type": "must be text",
-    "string_too_short": "must not be empty",
-    "too_short": "must hold at least {min_length}",
-    "too_long": "must hold at most {max_length}",
-    "missing": "is required",
-    "greater_than": "must be above {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "literal_error": "must be {expected}",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-}
-
-
-def build(kind: type[_Model], **fields: Any) -> _Model:
-    """
-    Build a model from what an author typed.
-
-    :raises InvalidRequest: naming the first field that breaks a rule, and the rule.
-    """
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        raise InvalidRequest(*_complaint(error, kind)) from None
-
-
-def _complaint(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
-    """Put the first thing that is wrong in words: the field, and the rule it breaks."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "request"
-    rule = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        rule = f"is not known; known are {', '.join(kind.model_fields)}"
-    elif first["type"] != "value_error":
-        words = _WORDS.get(first["type"], f"{rule[:1].lower()}{rule[1:]}").format(**first.get("ctx", {}))
-        rule = f"{words}, got {redact(repr(first['input']), limit=80)}"
-    if field == "request" and ": " in rule:
-        field, _, rule = rule.partition(": ")
-    return field, rule

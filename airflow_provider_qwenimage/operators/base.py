@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
+    from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
-    from airflow_provider_qwenimage.models.outcome import Outcome
     from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.payment.ledger import Ledger
@@ -170,7 +170,8 @@ class QwenImageBaseOperator(BaseOperator):
 
     def _request(self) -> Request:
         """Build the request the author means; input images are still as they wrote them."""
-        from airflow_provider_qwenimage.models.requests import KINDS, build
+        from airflow_provider_qwenimage.models.coercion import build
+        from airflow_provider_qwenimage.models.requests import KINDS
 
         kind = KINDS[self.operation]
         return build(kind, **{name: getattr(self, name) for name in kind.model_fields})
@@ -180,8 +181,8 @@ class QwenImageBaseOperator(BaseOperator):
         return request
 
     def _options(self) -> Options:
+        from airflow_provider_qwenimage.models.coercion import build
         from airflow_provider_qwenimage.models.options import Options
-        from airflow_provider_qwenimage.models.requests import build
         from airflow_provider_qwenimage.storage.s3 import split_prefix
 
         options = build(Options, **{name: getattr(self, name) for name in Options.model_fields})

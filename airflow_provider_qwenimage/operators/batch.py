@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.running import BatchRun
     from airflow_provider_qwenimage.batch.verdict import Verdict
     from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-    from airflow_provider_qwenimage.models.batch import BatchOptions
-    from airflow_provider_qwenimage.models.outcome import Outcome
+    from airflow_provider_qwenimage.models.manifest import Outcome
+    from airflow_provider_qwenimage.models.options import BatchOptions
 
 
 class QwenImageBatchOperator(BaseOperator):
@@ -160,8 +160,8 @@ class QwenImageBatchOperator(BaseOperator):
             self._run.stop()
 
     def _options(self) -> BatchOptions:
-        from airflow_provider_qwenimage.models.batch import BatchOptions
-        from airflow_provider_qwenimage.models.requests import build
+        from airflow_provider_qwenimage.models.coercion import build
+        from airflow_provider_qwenimage.models.options import BatchOptions
 
         return build(BatchOptions, **{name: getattr(self, name) for name in BatchOptions.model_fields})
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.models.outcome import Outcome
+    from airflow_provider_qwenimage.models.manifest import Outcome
 
 _DATASETS = 100  # objects named one by one; an event is no place for more
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperator, Context
 
+    from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
-    from airflow_provider_qwenimage.models.outcome import Outcome
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
@@ -121,9 +121,9 @@ def persist(
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
     from airflow_provider_qwenimage.gateway.served_images import key_for
+    from airflow_provider_qwenimage.models.coercion import build
     from airflow_provider_qwenimage.models.manifest import Failure, Origin
-    from airflow_provider_qwenimage.models.requests import build
-    from airflow_provider_qwenimage.models.storing import StoreOptions
+    from airflow_provider_qwenimage.models.options import StoreOptions
     from airflow_provider_qwenimage.storage.sources import read_sources
     from airflow_provider_qwenimage.storage.store import ImageStore
 

@@ -6,8 +6,8 @@ import re
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qwenimage.defaults import FILENAME, MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.layout import FILENAME, MANIFEST, PARTIAL
 from airflow_provider_qwenimage.models.manifest import ImageFields
 
 if TYPE_CHECKING:

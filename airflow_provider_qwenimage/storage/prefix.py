@@ -7,15 +7,15 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from airflow_provider_qwenimage.defaults import MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
-from airflow_provider_qwenimage.models.layout import MANIFEST, PARTIAL
 from airflow_provider_qwenimage.models.manifest import Manifest
 from airflow_provider_qwenimage.wire.links import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_provider_qwenimage.models.layout import IfExists
+    from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
     from airflow_provider_qwenimage.storage.s3 import Bucket
 

@@ -38,8 +38,7 @@ from airflow_provider_qwenimage.images.checked import (
 )
 from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
 from airflow_provider_qwenimage.images.formats import ImageFacts, extension
-from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
-from airflow_provider_qwenimage.models.outcome import Outcome
+from airflow_provider_qwenimage.models.manifest import Failure, Origin, Outcome, StoredImage
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.filename import Filename
 from airflow_provider_qwenimage.storage.prefix import Shelf
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_qwenimage.images.checked import Downloaded
-    from airflow_provider_qwenimage.models.storing import StoreOptions
+    from airflow_provider_qwenimage.models.options import StoreOptions
     from airflow_provider_qwenimage.storage.sources import ImageSource
 
     # Writes an image under a name, exclusively or not; returns whether it did.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseOperator
 
-from airflow_provider_qwenimage.models.layout import (
+from airflow_provider_qwenimage.defaults import (
     FILENAME,
     MAX_CONCURRENCY,
     MAX_IMAGE_BYTES,
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.outcome import Outcome
-    from airflow_provider_qwenimage.models.storing import StoreOptions
+    from airflow_provider_qwenimage.models.manifest import Outcome
+    from airflow_provider_qwenimage.models.options import StoreOptions
 
 
 class QwenImageToS3Operator(BaseOperator):
@@ -112,8 +112,8 @@ class QwenImageToS3Operator(BaseOperator):
         return lineage(inputs=self.images, prefix=self.s3_prefix, outcome=self.outcome)
 
     def _options(self, settings: Settings | None) -> StoreOptions:
-        from airflow_provider_qwenimage.models.requests import build
-        from airflow_provider_qwenimage.models.storing import StoreOptions
+        from airflow_provider_qwenimage.models.coercion import build
+        from airflow_provider_qwenimage.models.options import StoreOptions
 
         trust: dict[str, Any] = {}
         if settings:

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.wire.refusals import retry_after
+from airflow_provider_qwenimage.wire.protocol import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

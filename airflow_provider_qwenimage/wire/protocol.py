@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.redaction import redact
 
 Value = TypeVar("Value")
 
@@ -88,3 +94,27 @@ def join(base_url: str, path: str) -> str:
 # A driver answers a Call with a Reply, or throws GatewayUnreachable (nothing sent) or OutcomeUnknown (sent,
 # nothing heard) into the flow; it answers a Pause with None.
 Flow = Generator[Call | Pause, Reply | None, Value]
+
+
+def body_of(document: Mapping[str, Any]) -> bytes:
+    """Spell a document as JSON; what cannot be is refused."""
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        # A date that a template left in parameters, a NaN, half a character.
+        raise InvalidRequest("parameters", f"cannot be sent as JSON: {redact(error, limit=120)}") from None
+
+
+def retry_after(value: str, *, now: float) -> float | None:
+    """
+    Read the header ``Retry-After``: seconds, or an HTTP date; ``None`` when absent or unreadable.
+
+    :param now: epoch seconds.
+    """
+    value = value.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None

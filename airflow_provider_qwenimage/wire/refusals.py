@@ -15,7 +15,6 @@ not say that nothing was done may have been billed.
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import (
@@ -35,6 +34,7 @@ from airflow_provider_qwenimage.wire.envelopes import (
     refused_midway,
     request_id_of,
 )
+from airflow_provider_qwenimage.wire.protocol import retry_after
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.protocol import Reply
@@ -219,21 +219,6 @@ def permanent(cause: str | None) -> str | None:
     """Return the advice for a cause for which the same request is refused again, ``None`` for any other."""
     row = _CAUSES.get(cause or "")
     return row.advice if row and issubclass(row.exception, PermanentRefusal) else None
-
-
-def retry_after(value: str, *, now: float) -> float | None:
-    """
-    Read the header ``Retry-After``: seconds, or an HTTP date; ``None`` when absent or unreadable.
-
-    :param now: epoch seconds.
-    """
-    value = value.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return None
 
 
 def _known(code: str) -> str:

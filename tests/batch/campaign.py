@@ -9,8 +9,8 @@ import sys
 
 from airflow_provider_qwenimage.batch.running import BatchRun
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.models.batch import BatchOptions
 from airflow_provider_qwenimage.models.manifest import Origin
+from airflow_provider_qwenimage.models.options import BatchOptions
 
 
 def main() -> None:

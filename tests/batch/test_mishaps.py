@@ -17,8 +17,8 @@ from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.running import BatchRun
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TransferError
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.models.batch import BatchOptions
 from airflow_provider_qwenimage.models.manifest import Origin
+from airflow_provider_qwenimage.models.options import BatchOptions
 from airflow_provider_qwenimage.storage.s3 import Bucket
 from airflow_provider_qwenimage.storage.store import ImageStore
 from batch.conftest import prompts

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_qwenimage.models.outcome import Outcome
+from airflow_provider_qwenimage.models.manifest import Outcome
 from airflow_provider_qwenimage.operators.links import BucketLink, ImagesLink, ManifestLink
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 

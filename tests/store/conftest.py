@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_qwenimage.images.download import Downloads, Limits
-from airflow_provider_qwenimage.models.storing import StoreOptions
+from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.storage.sources import read_sources
 from airflow_provider_qwenimage.storage.store import store_images
 from store.file_server import FileServer

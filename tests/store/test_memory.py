@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from airflow_provider_qwenimage.models.storing import StoreOptions
+from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.storage.sources import read_sources
 from airflow_provider_qwenimage.storage.store import ImageStore
 from store.file_server import png

@@ -15,8 +15,8 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError,
 from airflow_provider_qwenimage.images.checked import receive_bytes
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.models.manifest import Manifest, Origin
+from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.models.results import GeneratedImage
-from airflow_provider_qwenimage.models.storing import StoreOptions
 from airflow_provider_qwenimage.storage.s3 import Bucket
 from airflow_provider_qwenimage.storage.sources import read_sources
 from airflow_provider_qwenimage.storage.store import ImageStore

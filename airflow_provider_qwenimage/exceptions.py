@@ -20,18 +20,17 @@ What can go wrong, and what each of it may have cost.
         ├── BlockedHost            a private, loopback, link-local or metadata address
         └── TransferIncomplete     some images of a set failed; .failures
 
-"Never retried" is Airflow's own ``AirflowFailException``: the task fails at once, whatever ``retries`` says.
+"Never retried" is the fact ``final``: what comes after it is the same again. Where that depends on what is on record,
+``payment/consequences.py`` decides it. The hook and the operators raise what is final as an ``AirflowFailException`` of
+Airflow's too, so the task fails at once, whatever ``retries`` says.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Billing = Literal["no", "maybe", "yes"]
 
@@ -53,9 +52,11 @@ class QwenImageError(Exception):
     :param code: the gateway's own error code, where it gave one.
     :param request_id: the id to ask the gateway about.
     :param job_id: the job to ask the gateway about.
+    :ivar final: whether a further try can only meet the same again; the class default until it is decided.
     """
 
     default_billing: ClassVar[Billing] = "no"
+    final: bool = False
 
     def __init__(
         self,
@@ -99,15 +100,25 @@ class QwenImageError(Exception):
         plain = {
             name: value for name, value in vars(self).items() if isinstance(value, (str, int, float, list))
         }
-        return {**plain, "kind": type(self).__name__, "final": isinstance(self, AirflowFailException)}
+        return {**plain, "kind": type(self).__name__, "final": self.final}
 
     def __reduce__(self) -> Any:
-        return restore, (self.facts(),)
+        return _revive, (self._kind(), self.facts())
+
+    @classmethod
+    def _kind(cls) -> type[QwenImageError]:
+        """Return the class to be found under its name; a form of it that Airflow knows is made where it is needed."""
+        return cls
 
 
 def restore(facts: dict[str, Any]) -> QwenImageError:
     """Return the error that ``facts`` were taken of, of its own type, and as final as it was."""
-    kind = _kinds().get(str(facts.get("kind")), QwenImageError)
+    name = str(facts.get("kind"))
+    kind = next((kind for kind in _kinds(QwenImageError) if kind.__name__ == name), QwenImageError)
+    return _revive(kind, facts)
+
+
+def _revive(kind: type[QwenImageError], facts: dict[str, Any]) -> QwenImageError:
     error = kind.__new__(kind)
     Exception.__init__(error, facts.get("what", ""))
     absent: dict[str, Any] = {"advice": "", "billing": "maybe", "request_id": None, "job_id": None}
@@ -119,47 +130,25 @@ def restore(facts: dict[str, Any]) -> QwenImageError:
         "job": None,
         "failures": [],
     }
-    vars(error).update(absent | {name: facts[name] for name in facts if name not in ("kind", "final")})
-    return never_retried(error) if facts.get("final") else error
-
-
-@cache
-def _kinds() -> dict[str, type[QwenImageError]]:
-    found: dict[str, type[QwenImageError]] = {}
-    ahead: list[type[QwenImageError]] = [QwenImageError]
-    while ahead:
-        kind = ahead.pop()
-        found.setdefault(kind.__name__, kind)  # the subclass that is never retried has the same name
-        ahead += kind.__subclasses__()
-    return found
-
-
-def never_retried(error: QwenImageError) -> QwenImageError:
-    """
-    Return the same error, of its own type, as one after which Airflow does not run the task again.
-
-    Whether a retry may happen is the operator's decision (``on_unknown_outcome``, whether the payment is on
-    record), not the error's, so it is taken after the error was raised.
-    """
-    if not isinstance(error, AirflowFailException):
-        kind: Any = type(error)
-        error.__class__ = _final(kind)
+    vars(error).update(absent | {name: facts[name] for name in facts if name != "kind"})
     return error
 
 
-@cache
-def _final(kind: type[QwenImageError]) -> type[QwenImageError]:
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
-    return type(kind.__name__, (kind, AirflowFailException), names)
+def _kinds(kind: type[QwenImageError]) -> Iterator[type[QwenImageError]]:
+    yield kind
+    for further in kind.__subclasses__():
+        yield from _kinds(further)
 
 
-class InvalidRequest(QwenImageError, AirflowFailException):
+class InvalidRequest(QwenImageError):
     """
     A field breaks a rule; no request was sent.
 
     :param field: the argument or connection field at fault.
     :param rule: what the field must be, and what it was.
     """
+
+    final = True
 
     def __init__(self, field: str, rule: str, *, advice: str = "") -> None:
         super().__init__(f"{field}: {rule}", advice=advice)
@@ -217,8 +206,10 @@ class TemporaryRefusal(GatewayRefusal):
         self.resend = resend
 
 
-class PermanentRefusal(GatewayRefusal, AirflowFailException):
+class PermanentRefusal(GatewayRefusal):
     """Bad input, no access or no money: the same request is refused again."""
+
+    final = True
 
 
 class ContentRefused(PermanentRefusal):

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import RetryPolicy
 from airflow.sdk.definitions.retry_policy import RetryDecision
 
-from airflow_provider_qwenimage.exceptions import (
-    GatewayUnreachable,
-    ImageExpired,
-    JobFailed,
-    OutcomeUnknown,
-    QwenImageError,
-    TemporaryRefusal,
-    TransferError,
-    UnexpectedReply,
-)
+from airflow_provider_qwenimage.exceptions import QwenImageError
+from airflow_provider_qwenimage.payment.consequences import consequence, implied_state
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,18 +35,10 @@ class QwenImageRetryPolicy(RetryPolicy):
         """Decide by the kind of error; errors that are not ours are Airflow's to decide."""
         if not isinstance(exception, QwenImageError):
             return RetryDecision.default()
-        reason = str(exception)
-        if isinstance(exception, TemporaryRefusal):
-            return RetryDecision.retry(self._wait(exception.retry_after), reason)
-        if isinstance(exception, ImageExpired):
-            return RetryDecision.fail(reason)
-        if isinstance(exception, (GatewayUnreachable, TransferError)):
-            return RetryDecision.retry(reason=reason)
-        if isinstance(exception, (OutcomeUnknown, UnexpectedReply, JobFailed)):
-            resumed = isinstance(exception, OutcomeUnknown) and exception.job_id is not None
-            free = resumed or not exception.may_be_billed or _told_to_resubmit(context)
-            return RetryDecision.retry(reason=reason) if free else RetryDecision.fail(reason)
-        return RetryDecision.fail(reason)
+        follows = consequence(exception, state=implied_state(exception))
+        if exception.final or not follows.gets_on(resend=_told_to_resubmit(context)):
+            return RetryDecision.fail(str(exception))
+        return RetryDecision.retry(self._wait(getattr(exception, "retry_after", None)), str(exception))
 
     def _wait(self, seconds: float | None) -> timedelta | None:
         return None if seconds is None else min(timedelta(seconds=seconds), self.longest_wait)

@@ -269,7 +269,7 @@ def _explain(error: Exception, call: Call, client: httpx.Client | httpx.AsyncCli
         what = "no answer within the read timeout"
     raise OutcomeUnknown(
         f"The request was sent to {host} and its answer was lost: {what} ({type(error).__name__})",
-        advice="Look at the gateway's usage log before paying again; on_unknown_outcome='resubmit' sends anew.",
+        advice="Look at the gateway's usage log before paying again.",
     ) from error
 
 

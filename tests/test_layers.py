@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,12 @@ def test_httpx_is_imported_in_one_module(file):
 def test_the_wire_computes_and_performs_nothing(file):
     performing = {"airflow", "httpx", "time", "socket", "logging", "random", "asyncio"}
     assert {name.split(".")[0] for name in imports(file)} & performing == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["wire.harvest", "wire.jobs", "catalog.rules", "exceptions", "payment.consequences"]
+)
+def test_what_is_pure_loads_no_airflow_in_a_fresh_process(module):
+    code = f"import sys, airflow_provider_qwenimage.{module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert set(told.stdout.split()) & {"airflow", "sqlalchemy", "httpx", "boto3"} == set()

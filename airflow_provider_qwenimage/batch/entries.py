@@ -9,14 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
 from airflow_provider_qwenimage.models.results import Generation, Job, Moment, Usage
-
-# intent      about to be sent; what died here may have been billed
-# submitted   the gateway works on a job
-# delivered   the images are paid and lie at the gateway
-# done        the images lie in the bucket
-# refused     not billed: as good as never sent
-# unknown     may have been billed, and nothing can be had for it
-State = Literal["intent", "submitted", "delivered", "done", "refused", "unknown"]
+from airflow_provider_qwenimage.payment.consequences import State
 
 
 def _now() -> datetime:
@@ -28,6 +21,7 @@ class Entry(BaseModel):
     How far a request has come; the last entry of a request counts.
 
     :param position: of the request in the batch.
+    :param state: see ``payment.consequences``.
     :param failures: of its n images those that did not come, by their place in the set.
     :param reason: why it is ``refused`` or ``unknown``.
     """

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.batch.keeping import STORES
 from airflow_provider_qwenimage.batch.segments import AnotherRun
+from airflow_provider_qwenimage.batch.verdict import Failed
 from airflow_provider_qwenimage.exceptions import (
     ContentRefused,
     GatewayUnreachable,
-    ImageExpired,
     InvalidRequest,
-    JobFailed,
     OutcomeUnknown,
     QwenImageError,
     TransferError,
-    UnexpectedReply,
 )
+from airflow_provider_qwenimage.payment.consequences import NEXT, Consequence, consequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +62,7 @@ class FanOut:
         self._todo = deque(todo)
         self._options, self._journal, self._pace = options, journal, pace
         self._asking, self._keeping, self._progress = asking, keeping, progress
-        self.failed: dict[int, QwenImageError] = {}
+        self.failed: dict[int, Failed] = {}
         self.stopped: QwenImageError | bool = False
         self._in_a_row = 0
         self._sent_again: Counter[int] = Counter()
@@ -111,17 +110,16 @@ class FanOut:
                 self._progress.add(len(entry.images), entry.usage)
 
     def _fail(self, item: Item, error: QwenImageError) -> None:
-        unknown = self._settle(item, error)
-        if unknown and isinstance(error, TransferError):
+        follows = self._settle(item, error)
+        if follows.state == "unknown" and isinstance(error, TransferError):
             error = OutcomeUnknown(error.what, billing="yes", advice=error.advice)
-        resend = unknown and self._options.on_unknown_outcome == "resubmit"
-        if resend and self._sent_again[item.position] < _RESENDS and not self.stopped:
+        if follows.state == "unknown" and self._may_be_sent_again(item):
             self._sent_again[item.position] += 1
             if self._sent_again.total() <= _LOGGED:
                 log.warning("%s is sent again, as on_unknown_outcome='resubmit' says: %s", item.where, error)
             self._todo.append(item)
             return
-        self.failed[item.position] = error
+        self.failed[item.position] = Failed(error, follows)
         self._progress.failed += 1
         if len(self.failed) <= _LOGGED:
             log.warning("%s failed: %s", item.where, error)
@@ -131,42 +129,32 @@ class FanOut:
         if self._options.on_error == "fail" or self._in_a_row >= most or isinstance(error, AnotherRun):
             self.stop(error)
 
-    def _settle(self, item: Item, error: QwenImageError) -> bool:
-        """Write down what a failure leaves behind; return whether that is an unknown outcome."""
+    def _may_be_sent_again(self, item: Item) -> bool:
+        allowed = self._options.on_unknown_outcome == "resubmit" and not self.stopped
+        return allowed and self._sent_again[item.position] < _RESENDS
+
+    def _settle(self, item: Item, error: QwenImageError) -> Consequence:
+        """Write down what a failure leaves behind, and return it."""
         entry = self._journal.entries.get(item.position)
-        state = entry.state if entry else None
-        if isinstance(error, TransferError):
-            # Paid and at the gateway: the next run fetches it. Gone where the link died or bytes were all there was.
-            unknown = state == "intent" or isinstance(error, ImageExpired)
-        elif state == "submitted" and not isinstance(error, (JobFailed, UnexpectedReply)):
-            # The job goes on, and the next run asks for it again; only a refusal of the job itself is its end.
-            if error.may_be_billed:
-                return False
-            unknown = False
-        else:
-            unknown = error.may_be_billed
-        if unknown:
-            self._journal.note(Entry(position=item.position, state="unknown", reason=error.what))
-        elif entry and not isinstance(error, TransferError):
-            self._journal.note(Entry(position=item.position, state="refused", reason=error.what))
-        return unknown
+        state = entry.state if entry else "unsent"
+        follows = consequence(error, state=state)
+        if follows.state != state:
+            self._journal.note(Entry(position=item.position, state=follows.state, reason=error.what))
+        return follows
 
 
-def split(
-    items: Iterable[Item], journal: Journal, *, resend: bool
-) -> tuple[list[Item], dict[int, QwenImageError]]:
+def split(items: Iterable[Item], journal: Journal, *, resend: bool) -> tuple[list[Item], dict[int, Failed]]:
     """Return what is missing, and what earlier runs left unknown and must not be sent again."""
     todo: list[Item] = []
-    unknown: dict[int, QwenImageError] = {}
+    unknown: dict[int, Failed] = {}
     for item in items:
         entry = journal.entries.get(item.position)
-        if entry is None or entry.state in ("refused", "submitted", "delivered"):
+        following = NEXT[entry.state if entry else "unsent"]
+        if entry and following == "ask" and not resend:
+            error = _earlier(entry)
+            unknown[item.position] = Failed(error, consequence(error, state=entry.state))
+        elif following != "nothing":
             todo.append(item)
-        elif entry.state in ("intent", "unknown"):
-            if resend:
-                todo.append(item)
-            else:
-                unknown[item.position] = _earlier(entry)
     return todo, unknown
 
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import AirflowFailException
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import (
-    GatewayUnreachable,
     InvalidRequest,
-    JobFailed,
     OutcomeUnknown,
     PermanentRefusal,
     QwenImageError,
-    TemporaryRefusal,
-    TransferError,
     TransferIncomplete,
-    never_retried,
 )
 from airflow_provider_qwenimage.models.manifest import Failure
 from airflow_provider_qwenimage.models.results import Usage
@@ -31,14 +24,28 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.items import Item
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.models.options import BatchOptions
+    from airflow_provider_qwenimage.payment.consequences import Consequence, Cost
 
 _SHOWN = 10  # failures in one message
+_WORDS: dict[Cost, str] = {"unknown": "unknown", "paid": "paid", "nothing": "refused"}
 _KINDS = {  # word: what the message calls it
     "unknown": "may have been billed and did not arrive",
     "paid": "are paid and not stored yet",
     "refused": "failed unbilled",
     "untried": "were not sent",
 }
+
+
+class Failed(NamedTuple):
+    """A request that failed, and what follows from it."""
+
+    error: QwenImageError
+    follows: Consequence
+
+    @property
+    def word(self) -> str:
+        """What it may have cost, in a word."""
+        return _WORDS[self.follows.cost]
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Verdict:
 
     items: Sequence[Item]
     done: dict[int, Entry]
-    failed: dict[int, QwenImageError]
+    failed: dict[int, Failed]
     stopped: QwenImageError | bool = False
 
     @property
@@ -71,7 +78,7 @@ class Verdict:
 
     def settled(self, options: BatchOptions) -> bool:
         """Whether the set is as complete as its author wants it; what is paid and can still be fetched is wanted."""
-        if self.untried or any(kind(error) == "paid" for error in self.failed.values()):
+        if self.untried or any(failed.word == "paid" for failed in self.failed.values()):
             return False
         return not self.failed or (options.on_error == "continue" and bool(self.images))
 
@@ -81,7 +88,7 @@ class Verdict:
 
     def missing(self) -> list[Failure]:
         """Return the places of all images that are not there, with the reason."""
-        reasons = {position: redact(error.what) for position, error in self.failed.items()}
+        reasons = {position: redact(failed.error.what) for position, failed in self.failed.items()}
         return [
             Failure(index=item.first + number, reason=reasons.get(item.position, "not sent"))
             for item in self.items
@@ -92,8 +99,8 @@ class Verdict:
     def failures(self) -> list[dict[str, Any]]:
         """Return the requests that failed, for the XCom key ``failures``."""
         return [
-            self._told(position, kind(error), redact(error.what))
-            for position, error in sorted(self.failed.items())
+            self._told(position, failed.word, redact(failed.error.what))
+            for position, failed in sorted(self.failed.items())
         ]
 
     def incomplete(self) -> list[dict[str, Any]]:
@@ -121,48 +128,39 @@ class Verdict:
         """Return what the task fails with, ``None`` where it succeeds."""
         if self.settled(options):
             return None
-        counts = Counter(kind(error) for error in self.failed.values())
+        counts = Counter(failed.word for failed in self.failed.values())
         counts["untried"] = len(self.untried)
         told = ", ".join(f"{counts[word]} {text}" for word, text in _KINDS.items() if counts[word])
         what = f"{sum(counts.values())} of {len(self.items)} requests are not done: {told}{self._shown()}"
-        failures = self.failures()
-        if self._worth_a_retry(options):
-            return TransferIncomplete(
-                what, failures=failures, advice="A retry pays only for what is missing."
-            )
+        if self._gets_on(options):
+            advice = "A retry pays only for what is missing."
+            return TransferIncomplete(what, failures=self.failures(), advice=advice)
+        error: QwenImageError
         if counts["unknown"]:
             advice = (
                 "Look at the gateway's usage log; a run with the same persist_to and "
                 "on_unknown_outcome='resubmit' pays for them again, and only for them."
             )
-            return never_retried(OutcomeUnknown(what, advice=advice))
-        advice = "Correct what the reasons name, or set on_error='continue'; a new run pays only for what is missing."
-        return never_retried(TransferIncomplete(what, failures=failures, advice=advice))
+            error = OutcomeUnknown(what, advice=advice)
+        else:
+            advice = "Correct what the reasons name, or set on_error='continue'; a new run pays for what is missing."
+            error = TransferIncomplete(what, failures=self.failures(), advice=advice)
+        error.final = True
+        return error
 
     def _shown(self) -> str:
         lines = [f"{failure['where']}: {failure['reason']}" for failure in self.failures()[:_SHOWN]]
         more = len(self.failed) - len(lines)
         return "".join(f"\n  {line}" for line in (*lines, *([f"and {more} more"] if more else [])))
 
-    def _worth_a_retry(self, options: BatchOptions) -> bool:
+    def _gets_on(self, options: BatchOptions) -> bool:
+        """Whether a retry gets on; what stopped the batch for good stops it again."""
         if isinstance(self.stopped, (PermanentRefusal, InvalidRequest)):
             return False
         resend = options.on_unknown_outcome == "resubmit"
-        return bool(self.untried) or any(_may_pass(error, resend=resend) for error in self.failed.values())
-
-
-def kind(error: QwenImageError) -> str:
-    """Say in a word what a failed request may have cost."""
-    if isinstance(error, TransferError):
-        return "paid" if error.may_be_billed else "refused"
-    return "unknown" if error.may_be_billed else "refused"
-
-
-def _may_pass(error: QwenImageError, *, resend: bool) -> bool:
-    if kind(error) == "unknown":
-        return resend or error.job_id is not None  # a job is asked for again, which costs nothing
-    passing = (TemporaryRefusal, GatewayUnreachable, TransferError, JobFailed)
-    return isinstance(error, passing) and not isinstance(error, AirflowFailException)
+        return bool(self.untried) or any(
+            failed.follows.gets_on(resend=resend) for failed in self.failed.values()
+        )
 
 
 def _sum(values: Iterable[float | None]) -> Any:

@@ -50,10 +50,13 @@ class _Decorated(DecoratedOperator, QwenImageBaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Call the function, then do what the operator does."""
+        return QwenImageBaseOperator.execute(self, context)
+
+    def _execute(self, context: Context) -> list[str]:
         context_merge(context, self.op_kwargs)
         arguments = determine_kwargs(self.python_callable, self.op_args, context)
         self._take(_fields(self.python_callable(*self.op_args, **arguments), self.operation))
-        return QwenImageBaseOperator.execute(self, context)
+        return super()._execute(context)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any], written: Mapping[str, Any] | None = None

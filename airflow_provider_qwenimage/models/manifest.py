@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete, never_retried
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.models.results import Moment
 from airflow_provider_qwenimage.redaction import without_query
 
@@ -183,4 +183,5 @@ class Outcome:
             failures=[failure.model_dump() for failure in self.failures],
             advice="What was stored stays; a retry stores only what is missing and buys nothing.",
         )
-        raise (never_retried(incomplete) if self.lasting else incomplete) from self.cause
+        incomplete.final = self.lasting
+        raise incomplete from self.cause

@@ -7,11 +7,12 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, restore
+from airflow_provider_qwenimage.exceptions import restore
+from airflow_provider_qwenimage.hooks.final import final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
 
 if TYPE_CHECKING:
@@ -125,6 +126,10 @@ class QwenImageBaseOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Ask, wait, store and push; resume or replay what an earlier try paid for."""
+        with final_for_airflow():
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> list[str]:
         options = self._options()
         request = self._request()
         with self.hook:
@@ -138,13 +143,18 @@ class QwenImageBaseOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Go on after the trigger: raise its error typed, or store and push its images."""
+        with final_for_airflow():
+            return self._complete(context, event)
+
+    def _complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         from airflow_provider_qwenimage.models.results import Generation, Job
 
         options = self._options()
         ledger = self._ledger(context, self._request())
         if facts := event.get("error"):
             job = Job.model_validate(event["job"]) if event.get("job") else None
-            raise _settled(restore({**facts, "job": job}), ledger, options)
+            with ledger.settling("submitted", on_unknown_outcome=options.on_unknown_outcome):
+                raise restore({**facts, "job": job})
         generation = Generation.model_validate(event["generation"])
         ledger.keep(generation)
         telemetry.delivered(generation)
@@ -220,15 +230,8 @@ class QwenImageBaseOperator(BaseOperator):
         self.hook.get_conn()
         prepare(self, planned.request, options)
         ledger.intend()
-        try:
+        with ledger.settling("intent", on_unknown_outcome=options.on_unknown_outcome):
             outcome = self.hook.send(planned)
-        except QwenImageError as error:
-            raise _settled(error, ledger, options) from error.__cause__
-        except AirflowTaskTimeout as timeout:
-            if ledger.durable:
-                raise  # the intent on record tells the next try
-            unknown = OutcomeUnknown("The task timed out while it waited for the answer")
-            raise _settled(unknown, ledger, options) from timeout
         ledger.keep(outcome)
         return outcome
 
@@ -242,9 +245,8 @@ class QwenImageBaseOperator(BaseOperator):
             self._defer(outcome, options)
         self._job = job = outcome
         try:
-            generation = self.hook.wait(job, interval=options.poll_interval, timeout=options.job_timeout)
-        except QwenImageError as error:
-            raise _settled(error, ledger, options) from error.__cause__
+            with ledger.settling("submitted", on_unknown_outcome=options.on_unknown_outcome):
+                generation = self.hook.wait(job, interval=options.poll_interval, timeout=options.job_timeout)
         finally:
             self._job = None
         ledger.keep(generation)
@@ -268,12 +270,8 @@ class QwenImageBaseOperator(BaseOperator):
         """Push and store what was paid for, then say what failed."""
         from airflow_provider_qwenimage.operators.results import deliver
 
-        return deliver(self, context, generation, ledger, options)
-
-
-def _settled(error: QwenImageError, ledger: Ledger, options: Options) -> QwenImageError:
-    telemetry.failed(error)
-    return ledger.settle(error, on_unknown_outcome=options.on_unknown_outcome)
+        with ledger.settling("delivered", on_unknown_outcome=options.on_unknown_outcome):
+            return deliver(self, context, generation, ledger, options)
 
 
 def with_policy(kwargs: dict[str, Any], retry_policy: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.hooks.final import final_for_airflow
 from airflow_provider_qwenimage.operators.base import OUR_POLICY, with_policy
 from airflow_provider_qwenimage.operators.links import LINKS
 
@@ -130,6 +131,10 @@ class QwenImageBatchOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Pay for what is missing, store it, and say what failed after what is there was pushed."""
+        with final_for_airflow():
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> list[str]:
         from airflow_provider_qwenimage.batch.running import BatchRun
         from airflow_provider_qwenimage.models.manifest import Origin
 

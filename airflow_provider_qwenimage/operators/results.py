@@ -11,7 +11,6 @@ from airflow_provider_qwenimage.exceptions import (
     InvalidRequest,
     TransferError,
     UnexpectedReply,
-    never_retried,
 )
 from airflow_provider_qwenimage.redaction import redact
 
@@ -44,10 +43,12 @@ def deliver(
     if options.persist_to:
         generation = _keep(operator, context, generation, ledger, options.persist_to)
     elif inline:
-        raise never_retried(rescue(inline, why="came inside the reply, and persist_to is not set"))
+        raise rescue(inline, why="came inside the reply, and persist_to is not set")
     report = shortfall(generation)
     if report and options.on_partial == "fail":
-        raise never_retried(UnexpectedReply(report, billing="yes", request_id=generation.request_id))
+        error = UnexpectedReply(report, billing="yes", request_id=generation.request_id)
+        error.final = True
+        raise error
     if report:
         operator.log.warning("%s", report)
     return generation.urls
@@ -62,12 +63,8 @@ def _keep(
         stored = persist(operator, context, generation, prefix)
     except Exception as error:
         if inline:  # nothing but this process holds them
-            raise never_retried(rescue(inline, why=f"could not be stored: {redact(error)}")) from error
-        if ledger.durable:
-            raise
-        if isinstance(error, TransferError):
-            raise never_retried(error) from error.__cause__
-        raise never_retried(TransferError(f"Storing failed: {redact(error)}")) from error
+            raise rescue(inline, why=f"could not be stored: {redact(error)}") from error
+        raise
     push(operator, context, stored.xcom())
     ledger.keep(stored)
     return stored
@@ -172,9 +169,11 @@ def rescue(images: Sequence[GeneratedImage], *, why: str) -> UnexpectedReply:
     for image in images:
         data = image.data or b""
         (folder / f"{image.index:03d}-{hashlib.sha256(data).hexdigest()[:8]}").write_bytes(data)
-    return UnexpectedReply(
+    lost = UnexpectedReply(
         f"{len(images)} images {why}",
         billing="yes",
         request_id=images[0].request_id,
         advice=f"They lie in {folder} on this worker. Set persist_to to a prefix the task may write to.",
     )
+    lost.final = True
+    return lost

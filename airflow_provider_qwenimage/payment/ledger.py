@@ -18,17 +18,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, never_retried
+from airflow_provider_qwenimage import telemetry
+from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, TransferError
 from airflow_provider_qwenimage.models.results import Generation, Job, Moment
+from airflow_provider_qwenimage.payment.consequences import NEXT, State, consequence
+from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +109,12 @@ class Ledger:
         try:
             record = Record.model_validate(value)
         except ValidationError:
-            raise never_retried(
-                OutcomeUnknown(
-                    f"The task's record {KEY!r} of an earlier try cannot be read",
-                    advice=f"Look at the gateway's usage log, then delete the key {KEY!r} of the task state.",
-                )
-            ) from None
+            error = OutcomeUnknown(
+                f"The task's record {KEY!r} of an earlier try cannot be read",
+                advice=f"Look at the gateway's usage log, then delete the key {KEY!r} of the task state.",
+            )
+            error.final = True
+            raise error from None
         same = record.fingerprint == self._fingerprint and record.life == self._life
         return record if same else None
 
@@ -129,30 +134,56 @@ class Ledger:
             log.info("Resuming job %s of an earlier try.", record.job.id)
             return record.job
         if on_unknown_outcome == "fail":
-            raise never_retried(
-                OutcomeUnknown(
-                    f"An earlier try sent this request at {record.at:%Y-%m-%d %H:%M:%S} UTC "
-                    "and ended before its answer",
-                    advice="Look at the gateway's usage log; clear the task to pay again, "
-                    "or set on_unknown_outcome='resubmit'.",
-                )
+            error = OutcomeUnknown(
+                f"An earlier try sent this request at {record.at:%Y-%m-%d %H:%M:%S} UTC "
+                "and ended before its answer",
+                advice="Look at the gateway's usage log; clear the task to pay again, "
+                "or set on_unknown_outcome='resubmit'.",
             )
+            error.final = True
+            raise error
         log.warning("An earlier try may have been billed; sending again, as on_unknown_outcome says.")
         return None
 
-    def settle(self, error: QwenImageError, *, on_unknown_outcome: OnUnknown) -> QwenImageError:
+    @contextmanager
+    def settling(self, state: State, *, on_unknown_outcome: OnUnknown) -> Iterator[None]:
         """
-        Settle the record after a failed request, and return the error as Airflow may or may not retry it.
+        Settle whatever is raised inside: the error says whether it is final, the record what the next try finds.
 
-        What was not billed is forgotten, so a retry starts anew. What may have been billed stays on record and
-        ends the task, unless its author asked to pay again. A job past its deadline stays on record too: it goes
-        on at the gateway, and a retry that asks for it once more is free.
+        What nobody foresaw (a defect of ours, bytes of a new kind) is an unknown outcome once the request is sent,
+        unless the record tells the next try how to go on.
+
+        :param state: of the request while the block runs.
         """
-        if isinstance(error, OutcomeUnknown) and error.job_id:
-            return error if self.durable else never_retried(error)
-        if error.may_be_billed and on_unknown_outcome == "fail":
-            return never_retried(error)
-        self.forget()
+        try:
+            yield
+        except QwenImageError as error:
+            if state != "delivered":  # its images came
+                telemetry.failed(error)
+            raise self.settle(error, state=state, on_unknown_outcome=on_unknown_outcome) from error.__cause__
+        except (Exception, AirflowTaskTimeout) as error:
+            ended = isinstance(error, AirflowTaskTimeout)
+            if self.durable and (ended or state != "intent"):
+                raise  # what is on record tells the next try
+            with self.settling(state, on_unknown_outcome=on_unknown_outcome):
+                raise _unforeseen(error, state) from error
+
+    def settle(self, error: QwenImageError, *, state: State, on_unknown_outcome: OnUnknown) -> QwenImageError:
+        """
+        Settle the record after a failed request, and return the error as final or not as it is by now.
+
+        What was not billed is forgotten, so a retry starts anew; so is what the author allows to pay again. All else
+        stays on record.
+
+        :param state: of the request when the error came.
+        """
+        resend = on_unknown_outcome == "resubmit"
+        follows = consequence(error, state=state)
+        if NEXT[follows.state] == "send" or (NEXT[follows.state] == "ask" and resend):
+            self.forget()
+        error.final = not follows.gets_on(resend=resend, durable=self.durable)
+        advice = follows.advice(resend=resend, durable=self.durable)
+        error.advice = f"{error.advice} {advice}".strip()
         return error
 
     def intend(self) -> None:
@@ -177,9 +208,8 @@ class Ledger:
             record = self._record("done", generation=outcome)
         try:
             self._store.set(KEY, record)
-        except (
-            Exception
-        ):  # what is paid must not be lost because writing it down failed: the task goes on with it
+        except Exception:
+            # What is paid must not be lost because writing it down failed: the task goes on with it.
             log.exception(
                 "The task's record could not be written; should this try die, the next one cannot resume"
             )
@@ -204,6 +234,18 @@ def fingerprint(request: Mapping[str, Any]) -> str:
     """Return a digest of a request that is equal only for equal requests."""
     text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unforeseen(error: BaseException, state: State) -> QwenImageError:
+    what = f"{type(error).__name__}: {redact(error)}"
+    if state == "delivered":
+        return TransferError(f"Storing failed: {what}")
+    if isinstance(error, AirflowTaskTimeout):
+        return OutcomeUnknown("The task timed out while it waited for the answer")
+    return OutcomeUnknown(
+        f"The answer could not be taken: {what}",
+        advice="Look at the gateway's usage log before paying again, and report this: it is a defect.",
+    )
 
 
 @cache

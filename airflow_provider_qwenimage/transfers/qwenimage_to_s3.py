@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.defaults import (
     IfExists,
     OnError,
 )
+from airflow_provider_qwenimage.hooks.final import final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class QwenImageToS3Operator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Store the images and tell where; raise what is missing only after what is there was pushed."""
+        with final_for_airflow():
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> list[str]:
         from airflow_provider_qwenimage.gateway.served_images import key_for
         from airflow_provider_qwenimage.images.download import anonymous
         from airflow_provider_qwenimage.models.manifest import Origin

@@ -13,7 +13,6 @@ from airflow_provider_qwenimage.exceptions import (
     PermanentRefusal,
     QwenImageError,
     UnexpectedReply,
-    never_retried,
 )
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.redaction import redact
@@ -114,7 +113,7 @@ def wait(
         if remaining <= 0:
             raise OutcomeUnknown(
                 f"The job is not finished {timeout:g} s after its submission",
-                advice="It goes on at the gateway. A retry resumes it at no cost; clearing the task pays anew.",
+                advice="It goes on at the gateway; clearing the task pays anew.",
                 request_id=job.request_id,
                 job_id=job.id,
             ) from problem
@@ -197,7 +196,8 @@ def _failure(document: Document, state: State, job: Job) -> QwenImageError:
         request_id=job.request_id,
         advice=advice or "Failed jobs are not billed; a retry submits a new one.",
     )
-    return never_retried(failed) if advice else failed
+    failed.final = advice is not None
+    return failed
 
 
 def cancel(job: Job, conduct: Conduct) -> Flow[bool]:

@@ -151,7 +151,7 @@ _CAUSES: dict[str, _Cause] = {
         PermanentRefusal,
     ),
 }
-_LOOK_FIRST = "Look at the gateway's usage log before paying again; on_unknown_outcome='resubmit' sends anew."
+_LOOK_FIRST = "Look at the gateway's usage log before paying again."
 
 
 def classify(reply: Reply, found: tuple[Document, ...], *, now: float) -> QwenImageError | None:

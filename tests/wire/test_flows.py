@@ -7,7 +7,6 @@ import pickle
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.exceptions import (
@@ -359,7 +358,7 @@ def test_a_failed_job_says_why_wherever_the_detail_stands(name, code, words):
     error = wait("jobs/200_running.json", name).error
 
     assert isinstance(error, JobFailed)
-    assert isinstance(error, AirflowFailException) is (code == "InvalidParameter")
+    assert error.final is (code == "InvalidParameter")
     assert words in str(error)
     assert (error.code, error.job.id, error.job_id, error.request_id) == (code, "t-1", "t-1", "job-r")
     assert error.billing == "no"
@@ -388,7 +387,7 @@ def test_a_job_that_would_fail_again_is_never_retried_here_or_after_the_trigger(
 
     for known in (error, restore(json.loads(json.dumps(error.facts()))), pickle.loads(pickle.dumps(error))):  # noqa: S301
         assert isinstance(known, JobFailed)
-        assert isinstance(known, AirflowFailException)
+        assert known.final
         assert (known.code, known.billing, known.job_id) == (code, "no", "t-1")
         assert advice in str(known)
     assert error.job == submitted()
@@ -396,7 +395,7 @@ def test_a_job_that_would_fail_again_is_never_retried_here_or_after_the_trigger(
 
 @pytest.mark.parametrize("code", ["InternalError", "Throttling.RateQuota", "ModelUnavailable", "NewWord", ""])
 def test_a_job_that_may_pass_stays_retryable_after_one_that_may_not(code):
-    assert isinstance(wait(failed("Arrearage")).error, AirflowFailException)
+    assert wait(failed("Arrearage")).error.final
 
     error = wait(failed(code)).error
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_qwenimage.exceptions import OutcomeUnknown
+from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError
 from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, Job
 from airflow_provider_qwenimage.payment.ledger import KEY, Ledger
 
@@ -77,7 +76,7 @@ def test_an_unreadable_record_is_an_error_and_never_retried(value):
     store = Shelf({KEY: value})
     with pytest.raises(OutcomeUnknown, match="cannot be read") as caught:
         ledger(store).entry()
-    assert isinstance(caught.value, AirflowFailException)
+    assert caught.value.final
     assert caught.value.may_be_billed
 
 
@@ -119,3 +118,49 @@ def test_a_record_that_cannot_be_written_before_the_request_stops_it():
 
     with pytest.raises(ConnectionError):
         ledger(Broken()).intend()
+
+
+class Away(Exception):
+    """Something nobody foresaw."""
+
+
+@pytest.mark.parametrize("state", ["intent", "submitted", "delivered"])
+def test_without_a_record_whatever_is_raised_after_the_request_ends_the_task(state):
+    with (
+        pytest.raises(QwenImageError, match="Away") as caught,
+        ledger(None).settling(state, on_unknown_outcome="fail"),
+    ):
+        raise Away("sk-secret-key-1234")
+    assert caught.value.final
+    assert caught.value.may_be_billed
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_with_a_record_an_unforeseen_error_before_it_is_an_unknown_outcome():
+    store = Shelf()
+    ledger(store).intend()
+    with (
+        pytest.raises(OutcomeUnknown) as caught,
+        ledger(store).settling("intent", on_unknown_outcome="fail"),
+    ):
+        raise RecursionError
+    assert caught.value.final
+    assert ledger(store).entry().phase == "intent"
+
+
+@pytest.mark.parametrize("state", ["submitted", "delivered"])
+def test_with_a_record_an_unforeseen_error_after_it_leaves_the_retry_to_airflow(state):
+    with pytest.raises(Away), ledger(Shelf()).settling(state, on_unknown_outcome="fail"):
+        raise Away
+
+
+def test_told_to_resubmit_an_unforeseen_error_is_forgotten_and_retried():
+    store = Shelf()
+    ledger(store).intend()
+    with (
+        pytest.raises(OutcomeUnknown) as caught,
+        ledger(store).settling("intent", on_unknown_outcome="resubmit"),
+    ):
+        raise RecursionError
+    assert not caught.value.final
+    assert ledger(store).entry() is None

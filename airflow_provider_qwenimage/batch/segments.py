@@ -119,9 +119,8 @@ class Segments:
         if len(self._open) >= _MERGED:
             try:
                 self._merge()
-            except (
-                QwenImageError
-            ) as error:  # the segment is written, which is what counts; the next one merges
+            # The segment is written, which is what counts; the next one merges.
+            except QwenImageError as error:
                 log.warning("The journal could not be merged: %s", error)
 
     def leave(self, lines: Iterable[bytes]) -> None:

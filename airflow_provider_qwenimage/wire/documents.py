@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_LINE_END = re.compile(
-    r"\r\n|\n|\r"
-)  # of an event stream; str.splitlines would split a caption at U+2028 too
+# Of an event stream; str.splitlines would split a caption at U+2028 too.
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
 

@@ -57,9 +57,8 @@ def series(request: Request, *, model: Model | None) -> dict[str, Any]:
     says that it takes no ``n`` goes without.
     """
     mode = model.mode(request.operation) if model else None
-    if (
-        request.operation == "sequence" and mode is None
-    ):  # the newer way, where the catalogue knows nothing better
+    # The newer way, where the catalogue knows nothing better.
+    if request.operation == "sequence" and mode is None:
         return {"enable_sequential": True, "n": request.n}
     asked: dict[str, Any] = {mode.switch: True} if mode and mode.switch else {}
     if mode is not None and mode.count != "n":  # interleave: n must be 1, max_images counts (A-w26)

@@ -210,9 +210,8 @@ def _no_image(slots: tuple[Slot, ...], document: Document, texts: tuple[str, ...
     output = as_dict(document.get("output"))
     missing = [slot for slot in slots if isinstance(slot, Missing)]
     job, state = _job(document), str(output.get("task_status") or "")
-    if (
-        job and not state and all(slot == Missing() for slot in missing)
-    ):  # P7: another product, with its own jobs
+    # P7: another product, with its own jobs.
+    if job and not state and all(slot == Missing() for slot in missing):
         return UnexpectedReply(
             "The gateway answered with a job id, and it is not known to have jobs",
             advice="Choose the gateway in the connection that this host really is.",

@@ -51,9 +51,8 @@ def encode(request: Request, *, model: Model) -> Call:
     assert model.jobs is not None
     named = parameters(request, model=model)
     given = messages(request)
-    if (
-        model.jobs != "image-generation"
-    ):  # the older endpoints: input.prompt, input.images, input.negative_prompt
+    # The older endpoints: input.prompt, input.images, input.negative_prompt.
+    if model.jobs != "image-generation":
         given = {"prompt": request.prompt, "images": list(getattr(request, "images", ())) or None}
         given["negative_prompt"] = named.pop("negative_prompt", None)
         given = {name: value for name, value in given.items() if value is not None}
@@ -128,9 +127,8 @@ def _poll(
     reply = yield Call("GET", f"{_TASKS}/{job.id}", timeout=_POLL_TIMEOUT)
     assert reply is not None
     found = documents(reply)
-    told = (
-        reply.status < 300 and bool(found) and _word(found[0]) in STATES
-    )  # of the job, and no refusal of the poll
+    # Of the job, and no refusal of the poll.
+    told = reply.status < 300 and bool(found) and _word(found[0]) in STATES
     if not told and (problem := classify(reply, found, now=conduct.clock())):
         return None, problem
     if not found:  # cut off, or the page of a proxy: a poll that failed, not a job

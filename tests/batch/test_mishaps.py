@@ -47,9 +47,8 @@ def paid_for(gateway):
 
 
 @pytest.mark.parametrize("on_error", ["fail", "continue"])
-@pytest.mark.parametrize(
-    "s3", ["moto_s3"], indirect=True
-)  # rclone knows no If-None-Match, as docs/batch.md says
+# rclone knows no If-None-Match, as docs/batch.md says.
+@pytest.mark.parametrize("s3", ["moto_s3"], indirect=True)
 def test_of_two_runs_at_one_prefix_one_stops_and_nothing_is_paid_twice(gateway, s3, begin, on_error):
     gateway.state.settings.latency = 0.4
     verdicts = {}

@@ -37,7 +37,7 @@ _CONNECTS = 4  # of a request that found no gateway: it is down, or its address 
 _ONCE = Patience(attempts=1)
 
 
-class Lines:
+class ClientPool:
     """
     Lends clients so that each serves as few requests as can be.
 
@@ -49,14 +49,14 @@ class Lines:
         self._busy = [0] * len(self._clients)
 
     @contextmanager
-    def one(self) -> Iterator[AsyncHttpClient]:
+    def least_busy(self) -> Iterator[AsyncHttpClient]:
         """Lend the client with the fewest requests while the block runs."""
-        line = self._busy.index(min(self._busy))
-        self._busy[line] += 1
+        place = self._busy.index(min(self._busy))
+        self._busy[place] += 1
         try:
-            yield self._clients[line]
+            yield self._clients[place]
         finally:
-            self._busy[line] -= 1
+            self._busy[place] -= 1
 
 
 class Asking:
@@ -78,7 +78,7 @@ class Asking:
         threads: Executor,
     ) -> None:
         self._settings, self._options = settings, options
-        self._lines = Lines(clients)
+        self._clients = ClientPool(clients)
         self._journal, self._pace = journal, pace
         self._inputs, self._threads = inputs, threads
 
@@ -93,7 +93,7 @@ class Asking:
             return entry.generation
         if entry and entry.state == "submitted" and entry.job:
             async with self._pace.turn():
-                with self._lines.one() as client:
+                with self._clients.least_busy() as client:
                     return self._delivered(item, await self._wait(client, entry.job))
         return await self._bought(item)
 
@@ -112,7 +112,7 @@ class Asking:
                     self._refused(item, "The task was stopped")
                     raise asyncio.CancelledError
                 try:
-                    with self._lines.one() as client:
+                    with self._clients.least_busy() as client:
                         generation = await self._paid(client, item, planned)
                 except (TemporaryRefusal, GatewayUnreachable) as problem:
                     self._refused(item, problem.what)

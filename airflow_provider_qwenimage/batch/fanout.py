@@ -8,8 +8,8 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.batch.entries import Entry
-from airflow_provider_qwenimage.batch.keeping import STORES
 from airflow_provider_qwenimage.batch.segments import AnotherRun
+from airflow_provider_qwenimage.batch.storing import STORES
 from airflow_provider_qwenimage.batch.verdict import Failed
 from airflow_provider_qwenimage.exceptions import (
     ContentRefused,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.asking import Asking
     from airflow_provider_qwenimage.batch.items import Item
     from airflow_provider_qwenimage.batch.journal import Journal
-    from airflow_provider_qwenimage.batch.keeping import Keeping
     from airflow_provider_qwenimage.batch.pacing import Pace
     from airflow_provider_qwenimage.batch.progress import Progress
+    from airflow_provider_qwenimage.batch.storing import Storing
     from airflow_provider_qwenimage.models.options import BatchOptions
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,14 @@ class FanOut:
         options: BatchOptions,
         *,
         asking: Asking,
-        keeping: Keeping,
+        storing: Storing,
         journal: Journal,
         pace: Pace,
         progress: Progress,
     ) -> None:
         self._todo = deque(todo)
         self._options, self._journal, self._pace = options, journal, pace
-        self._asking, self._keeping, self._progress = asking, keeping, progress
+        self._asking, self._storing, self._progress = asking, storing, progress
         self.failed: dict[int, Failed] = {}
         self.stopped: QwenImageError | bool = False
         self._in_a_row = 0
@@ -102,7 +102,7 @@ class FanOut:
             item = self._todo.popleft()
             try:
                 generation = await self._asking.generation(item)
-                entry = await self._keeping.keep(item, generation)
+                entry = await self._storing.store(item, generation)
             except QwenImageError as error:
                 self._fail(item, error)
             else:

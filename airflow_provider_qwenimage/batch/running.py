@@ -15,10 +15,10 @@ from airflow_provider_qwenimage.batch.entries import Header
 from airflow_provider_qwenimage.batch.fanout import DRAIN, FanOut, split
 from airflow_provider_qwenimage.batch.items import read_batch
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
-from airflow_provider_qwenimage.batch.keeping import FILENAME, STORES, Keeping
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
 from airflow_provider_qwenimage.batch.rows import rows_of
+from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway.served_images import key_for
@@ -159,7 +159,7 @@ class BatchRun:
                         inputs=inputs,
                         threads=threads,
                     ),
-                    keeping=Keeping(store, journal, total=batch.images, threads=threads),
+                    storing=Storing(store, journal, total=batch.images, threads=threads),
                     journal=journal,
                     pace=pace,
                     progress=progress,

@@ -41,7 +41,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFacts:
+class InputFacts:
     """
     What is known of an input image from its bytes.
 
@@ -62,7 +62,7 @@ def request_findings(case: Case) -> list[Finding]:
     return [finding for rule in _RULES for finding in rule(case)]
 
 
-def image_findings(facts: ImageFacts, limits: InputRule, *, field: str) -> Iterator[Finding]:
+def image_findings(facts: InputFacts, limits: InputRule, *, field: str) -> Iterator[Finding]:
     """Say what is wrong with an input image."""
     kind = facts.format.upper()
     kind = "JPEG" if kind == "JPG" else kind

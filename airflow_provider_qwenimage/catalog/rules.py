@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.catalog.findings import Finding
-from airflow_provider_qwenimage.catalog.limits import Case, ImageFacts, image_findings, request_findings
+from airflow_provider_qwenimage.catalog.limits import Case, InputFacts, image_findings, request_findings
 from airflow_provider_qwenimage.catalog.models import Model, model, models
 from airflow_provider_qwenimage.catalog.sizes import resolve_size
 from airflow_provider_qwenimage.exceptions import InvalidRequest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import Gateway
     from airflow_provider_qwenimage.models.requests import Operation, Request
 
-__all__ = ["Checked", "ImageFacts", "check", "check_image"]
+__all__ = ["Checked", "InputFacts", "check", "check_image"]
 
 _GIVE_PIXELS = 'Give pixels, such as "1328*1328".'
 
@@ -71,7 +71,7 @@ def check(request: Request, *, gateway: Gateway) -> Checked:
 
 
 def check_image(
-    facts: ImageFacts, row: Model | None, *, gateway: Gateway | None = None, index: int | None = None
+    facts: InputFacts, row: Model | None, *, gateway: Gateway | None = None, index: int | None = None
 ) -> None:
     """
     Check an input image against the model's limits.

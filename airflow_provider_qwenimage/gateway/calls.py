@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.wire.protocol import Call, Flow
 
-Outcome = TypeVar("Outcome", Generation, Generation | Job)
+Answer = TypeVar("Answer", Generation, Generation | Job)
 
 
 class Plan(NamedTuple):
@@ -139,14 +139,14 @@ def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # n
     return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)
 
 
-def _priced(outcome: Outcome, settings: Settings) -> Outcome:
+def _priced(answer: Answer, settings: Settings) -> Answer:
     """Add the estimated cost where the connection knows the model's price."""
-    if isinstance(outcome, Job):
-        return outcome
-    price = settings.prices.of(outcome.model)
+    if isinstance(answer, Job):
+        return answer
+    price = settings.prices.of(answer.model)
     if price is None:
-        return outcome
-    delivered = outcome.usage.image_count
-    count = len(outcome.images) if delivered is None else delivered
+        return answer
+    delivered = answer.usage.image_count
+    count = len(answer.images) if delivered is None else delivered
     costs = {"cost": round(price * count, 6), "currency": settings.prices.currency}
-    return outcome.model_copy(update={"usage": outcome.usage.model_copy(update=costs)})
+    return answer.model_copy(update={"usage": answer.usage.model_copy(update=costs)})

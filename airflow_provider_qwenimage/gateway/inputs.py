@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_qwenimage.catalog.rules import ImageFacts, check, check_image
+from airflow_provider_qwenimage.catalog.rules import InputFacts, check, check_image
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
     ImageExpired,
@@ -213,7 +213,7 @@ class Inputs:
 
     def _check(self, image: Downloaded) -> None:
         kind = image.facts.content_type.removeprefix("image/").upper()
-        facts = ImageFacts(kind, image.facts.width, image.facts.height, image.size)
+        facts = InputFacts(kind, image.facts.width, image.facts.height, image.size)
         check_image(facts, self.row, gateway=self.settings.gateway)
 
 

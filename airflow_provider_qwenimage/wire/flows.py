@@ -79,7 +79,7 @@ class Conduct:
     patience: Patience = Patience()
 
 
-def deliver(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple[Document, ...]]]:
+def send_until_answered(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple[Document, ...]]]:
     """
     Send a call until it is accepted or refused for good.
 
@@ -110,7 +110,7 @@ def generate(
     request: Request, call: Call, *, gateway: Gateway, base_url: str, conduct: Conduct
 ) -> Flow[Generation]:
     """Send one billable call and read what it brings."""
-    reply, found = yield from deliver(call, conduct)
+    reply, found = yield from send_until_answered(call, conduct)
     reaped = harvest(reply, found, base_url=base_url)
     return assemble(reaped, Asked.of(request), gateway=gateway, now=conduct.clock())
 

@@ -19,7 +19,7 @@ from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.wire.documents import Document, as_dict, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
 from airflow_provider_qwenimage.wire.envelopes import job_refusal, request_id_of
-from airflow_provider_qwenimage.wire.flows import Conduct, assemble, deliver
+from airflow_provider_qwenimage.wire.flows import Conduct, assemble, send_until_answered
 from airflow_provider_qwenimage.wire.harvest import harvest
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
 from airflow_provider_qwenimage.wire.refusals import MODERATION, classify, permanent, refuse, stated_cause
@@ -66,7 +66,7 @@ def submit(
     request: Request, call: Call, *, gateway: Gateway, base_url: str, conduct: Conduct
 ) -> Flow[Generation | Job]:
     """Submit a job; a gateway that answers with the images at once is taken at its word."""
-    reply, found = yield from deliver(call, conduct)
+    reply, found = yield from send_until_answered(call, conduct)
     output = as_dict(found[0].get("output")) if found else {}
     if not output.get("task_id"):
         reaped = harvest(reply, found, base_url=base_url)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_qwenimage.batch import keeping
+from airflow_provider_qwenimage.batch import storing
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.running import BatchRun
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TransferError
@@ -154,14 +154,14 @@ def test_a_full_disk_fails_one_request_and_loses_none(gateway, batch, shelf, mon
 
 
 def test_a_bug_ends_the_batch_and_what_is_under_way_arrives_before(gateway, begin, shelf, monkeypatch):
-    real = keeping.Keeping.keep
+    real = storing.Storing.store
 
-    async def keep(self, item, generation):
+    async def store(self, item, generation):
         if item.position == 0:
             raise RuntimeError("a bug")
         return await real(self, item, generation)
 
-    monkeypatch.setattr(keeping.Keeping, "keep", keep)
+    monkeypatch.setattr(storing.Storing, "store", store)
     gateway.fault("hang", times=1, seconds=0.5, match="product 1")
 
     with pytest.raises(RuntimeError, match="a bug"):
@@ -172,7 +172,7 @@ def test_a_bug_ends_the_batch_and_what_is_under_way_arrives_before(gateway, begi
 
 
 def test_a_request_paid_again_may_bring_other_bytes(gateway, batch, shelf, monkeypatch):
-    real_read, real_put, drawn, failed = keeping.read_sources, Bucket.put, [], []
+    real_read, real_put, drawn, failed = storing.read_sources, Bucket.put, [], []
 
     def other_bytes(image):
         drawn.append(image)
@@ -184,7 +184,7 @@ def test_a_request_paid_again_may_bring_other_bytes(gateway, batch, shelf, monke
             raise TransferError("S3 is away for a moment")
         return real_put(self, name, body, **options)
 
-    monkeypatch.setattr(keeping, "read_sources", other_bytes)
+    monkeypatch.setattr(storing, "read_sources", other_bytes)
     monkeypatch.setattr(Bucket, "put", put)
     task = batch(
         prompts(1),
@@ -201,11 +201,11 @@ def test_a_request_paid_again_may_bring_other_bytes(gateway, batch, shelf, monke
 
 
 def test_images_beyond_those_asked_for_have_places_of_their_own():
-    keep = keeping.Keeping(None, None, total=10, threads=None)
+    store = storing.Storing(None, None, total=10, threads=None)
     items = [SimpleNamespace(first=first, request=SimpleNamespace(n=1)) for first in range(10)]
-    places = [keep._place(item, index) for item in items for index in range(4)]
+    places = [store._place(item, index) for item in items for index in range(4)]
     assert len(set(places)) == len(places)
-    assert [keep._place(item, 0) for item in items] == list(range(10))
+    assert [store._place(item, 0) for item in items] == list(range(10))
 
 
 def test_images_that_did_not_come_are_named(gateway, batch, shelf, caplog):

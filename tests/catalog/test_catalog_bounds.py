@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_qwenimage.catalog import gateway
 from airflow_provider_qwenimage.catalog.models import models
-from airflow_provider_qwenimage.catalog.rules import ImageFacts, check, check_image
+from airflow_provider_qwenimage.catalog.rules import InputFacts, check, check_image
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest, SequenceRequest, Size
 
@@ -169,16 +169,16 @@ TAKERS = [row for row in models().values() if row.input and row.enforced]
 def test_input_images_pass_up_to_their_bounds_and_not_beyond(row):
     low, high = row.input.sides
     ratio = row.input.limit or high // low
-    check_image(ImageFacts("PNG", low, low, 1), row)
-    check_image(ImageFacts("jpg", high, max(low, high // ratio), row.input.bytes), row)
+    check_image(InputFacts("PNG", low, low, 1), row)
+    check_image(InputFacts("jpg", high, max(low, high // ratio), row.input.bytes), row)
     outside = [
-        ImageFacts("PNG", low - 1, low, 1),
-        ImageFacts("PNG", high, high + 1, 1),
-        ImageFacts("PNG", low, low, row.input.bytes + 1),
-        ImageFacts("AVIF", low, low, 1),
+        InputFacts("PNG", low - 1, low, 1),
+        InputFacts("PNG", high, high + 1, 1),
+        InputFacts("PNG", low, low, row.input.bytes + 1),
+        InputFacts("AVIF", low, low, 1),
     ]
     if row.input.limit:
-        outside.append(ImageFacts("PNG", low * row.input.limit + 1, low, 1))
+        outside.append(InputFacts("PNG", low * row.input.limit + 1, low, 1))
     for facts in outside:
         with pytest.raises(InvalidRequest, match=row.name) as caught:
             check_image(facts, row, index=1)
@@ -186,7 +186,7 @@ def test_input_images_pass_up_to_their_bounds_and_not_beyond(row):
 
 
 def test_an_input_image_for_an_engine_or_an_unknown_model_is_not_checked():
-    facts = ImageFacts("SVG", 1, 1, 1)
+    facts = InputFacts("SVG", 1, 1, 1)
     check_image(facts, None)
     check_image(facts, models()["qwen-image-edit"], gateway=ENGINE)
     with pytest.raises(InvalidRequest, match="SVG is not one of JPEG"):

@@ -25,7 +25,7 @@ STORES = 16  # images on their way to S3 at once; bounds the memory, too
 FILENAME = "{index:05d}.{ext}"
 
 
-class Keeping:
+class Storing:
     """
     Puts images where they stay.
 
@@ -37,7 +37,7 @@ class Keeping:
         self._store, self._journal = store, journal
         self._total, self._threads = total, threads
 
-    async def keep(self, item: Item, generation: Generation) -> Entry:
+    async def store(self, item: Item, generation: Generation) -> Entry:
         """
         Store every image of a request and return the entry that says so.
 

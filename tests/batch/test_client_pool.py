@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 
-from airflow_provider_qwenimage.batch.asking import Lines
+from airflow_provider_qwenimage.batch.asking import ClientPool
 from airflow_provider_qwenimage.transport import Endpoint
 
 
@@ -19,9 +19,9 @@ def test_clients_are_opened_for_all_connections():
 
 
 def test_each_client_serves_as_few_requests_as_can_be():
-    lines, lent = Lines(["a", "b", "c"]), []
+    pool, lent = ClientPool(["a", "b", "c"]), []
     with ExitStack() as busy:
-        lent += [busy.enter_context(lines.one()) for _ in range(6)]
+        lent += [busy.enter_context(pool.least_busy()) for _ in range(6)]
     assert sorted(lent) == ["a", "a", "b", "b", "c", "c"]
-    with lines.one() as again:
+    with pool.least_busy() as again:
         assert again == "a"

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from airflow_provider_qwenimage import transport
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     InvalidRequest,
@@ -19,6 +18,7 @@ from airflow_provider_qwenimage.exceptions import (
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.transport import Endpoint, arun, run
+from airflow_provider_qwenimage.transport import exchange as exchange_module
 from airflow_provider_qwenimage.wire.documents import documents
 from airflow_provider_qwenimage.wire.protocol import Call, Part, Pause, join
 from airflow_provider_qwenimage.wire.refusals import classify
@@ -215,7 +215,7 @@ def test_a_refusal_whose_body_broke_off_is_still_a_refusal(exchange, server):
 
 
 def test_a_reply_without_end_is_cut_off(exchange, server, monkeypatch):
-    monkeypatch.setattr(transport, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(exchange_module, "MAX_REPLY_BYTES", 1000)
     server.answers = [answer(200, b"x" * 1001)]
 
     with pytest.raises(UnexpectedReply, match="larger than"):

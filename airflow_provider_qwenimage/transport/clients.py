@@ -1,0 +1,83 @@
+"""Where a connection leads: the clients of its gateway."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from airflow_provider_qwenimage.defaults import READ_TIMEOUT
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.redaction import redact
+
+HttpClient = httpx.Client
+AsyncHttpClient = httpx.AsyncClient
+
+CONNECT_TIMEOUT = 10.0  # seconds; a gateway that takes no connection by then is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """
+    Where a connection leads and how.
+
+    :param base_url: scheme, host, port and path prefix.
+    :param key: sent as a bearer token; never shown.
+    :param timeout: read timeout in seconds.
+    :param verify: TLS verification, or the path of a CA bundle.
+    """
+
+    base_url: str
+    key: str | None
+    timeout: float = READ_TIMEOUT
+    verify: bool | str = True
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.base_url!r})"
+
+    def _options(self) -> dict[str, Any]:
+        try:
+            base_url = httpx.URL(self.base_url)
+        except httpx.InvalidURL as error:
+            raise InvalidRequest("host", f"is not a URL that can be called: {redact(error)}") from None
+        return {
+            "base_url": base_url,
+            "headers": {"Authorization": f"Bearer {self.key}"} if self.key else {},
+            "timeout": httpx.Timeout(self.timeout, connect=min(CONNECT_TIMEOUT, self.timeout)),
+            "verify": tls(self.verify),
+            "follow_redirects": False,  # a POST that is redirected may run twice
+        }
+
+    def client(self) -> httpx.Client:
+        """Open a client for ``run``; the caller closes it."""
+        return httpx.Client(**self._options())
+
+    def async_client(self, *, max_connections: int = 100) -> httpx.AsyncClient:
+        """Open a client for ``arun``; the caller closes it."""
+        limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+        return httpx.AsyncClient(**self._options(), limits=limits)
+
+    def async_clients(self, connections: int, *, each: int = 8) -> tuple[httpx.AsyncClient, ...]:
+        """
+        Open clients for ``connections`` at once; the caller closes them.
+
+        Several, because the time a pool of httpcore takes for a request grows with the square of its connections.
+
+        :param each: connections of one client.
+        """
+        options = self._options()
+        options["verify"] = httpx.create_ssl_context(verify=options["verify"])  # read once for all
+        limits = httpx.Limits(max_connections=each, max_keepalive_connections=each)
+        return tuple(httpx.AsyncClient(**options, limits=limits) for _ in range(-(-connections // each)))
+
+
+def tls(verify: bool | str) -> bool | ssl.SSLContext:
+    """Return what httpx takes for ``verify``; raises ``InvalidRequest`` for a CA bundle that cannot be read."""
+    if not isinstance(verify, str):
+        return verify
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except OSError as error:
+        raise InvalidRequest("verify", f"cannot read the CA bundle {verify!r}: {error.strerror}") from None

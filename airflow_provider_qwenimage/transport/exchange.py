@@ -1,0 +1,202 @@
+"""Drives flows: sends their calls, reads the replies whole, says what a broken exchange may have cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+import httpx
+
+from airflow_provider_qwenimage.exceptions import (
+    GatewayUnreachable,
+    InvalidRequest,
+    OutcomeUnknown,
+    QwenImageError,
+    UnexpectedReply,
+)
+from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.transport.clients import CONNECT_TIMEOUT
+from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply, body_of, join
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+Value = TypeVar("Value")
+
+MAX_REPLY_BYTES = 512 * 1024 * 1024  # a dozen inline 4K images as base64 stay below; a runaway body does not
+# After one of these the request never left: no connection, or none that speaks TLS.
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,  # a header no request may have
+)
+_REAL_KEY = 16  # characters; engines are given words such as "none" or "x", which occur in any reply
+
+
+def run(client: httpx.Client, flow: Flow[Value], *, sleep: Callable[[float], object] = time.sleep) -> Value:
+    """Drive ``flow`` to its end: send its calls, sleep its pauses, throw network failures into it."""
+    running = _RunningFlow(flow)
+    while (step := running.step) is not None:
+        if isinstance(step, Pause):
+            sleep(step.seconds)
+            running.answer(None)
+            continue
+        try:
+            reply = _exchange(client, step)
+        except QwenImageError as failure:
+            running.fail(failure)
+        else:
+            running.answer(reply)
+    return running.value
+
+
+async def arun(
+    client: httpx.AsyncClient,
+    flow: Flow[Value],
+    *,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> Value:
+    """Drive ``flow`` as ``run`` does, without blocking the event loop."""
+    running = _RunningFlow(flow)
+    while (step := running.step) is not None:
+        if isinstance(step, Pause):
+            await sleep(step.seconds)
+            running.answer(None)
+            continue
+        try:
+            reply = await _aexchange(client, step)
+        except QwenImageError as failure:
+            running.fail(failure)
+        else:
+            running.answer(reply)
+    return running.value
+
+
+class _RunningFlow(Generic[Value]):
+    """Where a flow stands: the step it waits on, or ``None`` and its value."""
+
+    def __init__(self, flow: Flow[Value]) -> None:
+        self._flow = flow
+        self.step: Call | Pause | None = None
+        self.value: Value
+        self.answer(None)
+
+    def answer(self, reply: Reply | None) -> None:
+        self._advance(lambda: self._flow.send(reply))
+
+    def fail(self, failure: QwenImageError) -> None:
+        self._advance(lambda: self._flow.throw(failure))
+
+    def _advance(self, resume: Callable[[], Call | Pause]) -> None:
+        try:
+            self.step = resume()
+        except StopIteration as stop:
+            self.step, self.value = None, stop.value
+
+
+def _exchange(client: httpx.Client, call: Call) -> Reply:
+    body = _Body()
+    try:
+        with client.stream(**_request(client, call)) as response:
+            body.begin(response)
+            for chunk in response.iter_bytes():
+                body.add(chunk)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        body.break_off(error, call, client)
+    return body.reply(client)
+
+
+async def _aexchange(client: httpx.AsyncClient, call: Call) -> Reply:
+    body = _Body()
+    try:
+        async with client.stream(**_request(client, call)) as response:
+            body.begin(response)
+            async for chunk in response.aiter_bytes():
+                body.add(chunk)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        body.break_off(error, call, client)
+    return body.reply(client)
+
+
+def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, Any]:
+    """Spell a call as arguments of ``client.stream``."""
+    request: dict[str, Any] = {
+        "method": call.method,
+        "url": join(str(client.base_url), call.path),
+        "headers": dict(call.headers),
+    }
+    if call.json is not None:
+        request["content"] = body_of(call.json)
+        request["headers"].setdefault("Content-Type", "application/json")
+    if call.parts:
+        request["files"] = [
+            (part.name, (part.filename, part.content, part.content_type)) for part in call.parts
+        ]
+        request["data"] = dict(call.form or {})
+    if call.timeout is not None:
+        request["timeout"] = httpx.Timeout(call.timeout, connect=min(CONNECT_TIMEOUT, call.timeout))
+    return request
+
+
+class _Body:
+    """The reply as far as it has arrived."""
+
+    def __init__(self) -> None:
+        self._head: httpx.Response | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def begin(self, response: httpx.Response) -> None:
+        self._head = response
+
+    def add(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > MAX_REPLY_BYTES:
+            raise UnexpectedReply(
+                f"The gateway's reply is larger than {MAX_REPLY_BYTES // 2**20} MiB",
+                advice="Ask for fewer or smaller images.",
+            )
+        self._chunks.append(chunk)
+
+    def break_off(self, error: Exception, call: Call, client: httpx.Client | httpx.AsyncClient) -> None:
+        """Say what a broken exchange means; a refusal whose body broke off is still a refusal."""
+        if self._head is not None and self._head.status_code >= 400:
+            return
+        _explain(error, call, client)
+
+    def reply(self, client: httpx.Client | httpx.AsyncClient) -> Reply:
+        assert self._head is not None
+        body = b"".join(self._chunks)
+        # Headers are read raw: httpx guesses their encoding anew for every name it is asked for.
+        key = next((value for name, value in client.headers.raw if name.lower() == b"authorization"), b"")
+        key = key.removeprefix(b"Bearer ")
+        if len(key) >= _REAL_KEY and key in body:  # some gateways quote the key they refuse
+            body = body.replace(key, b"***")
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._head.headers.raw
+        }
+        return Reply(status=self._head.status_code, headers=headers, body=body)
+
+
+def _explain(error: Exception, call: Call, client: httpx.Client | httpx.AsyncClient) -> NoReturn:
+    host = client.base_url.host
+    what = redact(error) or type(error).__name__
+    if isinstance(error, httpx.InvalidURL):
+        raise InvalidRequest("host", f"is not a URL that can be called: {what}") from None
+    if isinstance(error, _UNSENT):
+        raise GatewayUnreachable(
+            f"No connection to {host}: {what}",
+            advice="Check host, port, TLS and proxy of the connection; a retry is free.",
+        ) from error
+    if not call.billable:
+        raise GatewayUnreachable(f"{host} gave no answer: {what}", advice="A retry is free.") from error
+    if isinstance(error, httpx.ReadTimeout):
+        what = "no answer within the read timeout"
+    raise OutcomeUnknown(
+        f"The request was sent to {host} and its answer was lost: {what} ({type(error).__name__})",
+        advice="Look at the gateway's usage log before paying again.",
+    ) from error

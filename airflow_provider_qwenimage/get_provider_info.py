@@ -96,8 +96,9 @@ _CONFIG: dict[str, Any] = {
     "description": "Settings of the Qwen Image provider.",
     "options": {
         "polls_per_second": {
-            "description": "How often a triggerer asks for the state of jobs, all deferred tasks of an account "
-            "together. DashScope answers 20 requests per second and account: with two triggerers, 10 each.",
+            "description": "How often a process asks for the state of jobs: all deferred tasks of an account in a "
+            "triggerer together, or all jobs of a batch. DashScope answers 20 requests per second and account: with "
+            "two triggerers, 10 each.",
             "version_added": "0.1.0",
             "type": "float",
             "example": "10",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.gateway.account import poll_budget
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
@@ -94,9 +95,9 @@ def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, t
 async def await_job(
     client: AsyncHttpClient, settings: Settings, job: Job, *, interval: float, deadline: float
 ) -> Generation:
-    """See ``wait``; ``deadline`` is its ``timeout``."""
+    """See ``wait``; ``deadline`` is its ``timeout``, and each poll waits its turn in the account's budget."""
     flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    return _priced(await arun(client, flow), settings)
+    return _priced(await arun(client, flow, turns=poll_budget(settings.endpoint)), settings)
 
 
 def cancel(client: HttpClient, job: Job) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import httpx
 
@@ -54,25 +54,44 @@ def run(client: httpx.Client, flow: Flow[Value], *, sleep: Callable[[float], obj
     return running.value
 
 
+class Turns(Protocol):
+    """A limit that calls of several flows share."""
+
+    async def turn(self) -> None:
+        """Wait until a call may be sent."""
+
+    def heard(self, reply: Reply) -> None:
+        """Learn what the call was answered."""
+
+
 async def arun(
     client: httpx.AsyncClient,
     flow: Flow[Value],
     *,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    turns: Turns | None = None,
 ) -> Value:
-    """Drive ``flow`` as ``run`` does, without blocking the event loop."""
+    """
+    Drive ``flow`` as ``run`` does, without blocking the event loop.
+
+    :param turns: every call waits for its turn; the wait is no part of the call, whose timeouts begin after it.
+    """
     running = _RunningFlow(flow)
     while (step := running.step) is not None:
         if isinstance(step, Pause):
             await sleep(step.seconds)
             running.answer(None)
             continue
+        if turns is not None:
+            await turns.turn()
         try:
             reply = await _aexchange(client, step)
         except QwenImageError as failure:
             running.fail(failure)
-        else:
-            running.answer(reply)
+            continue
+        if turns is not None:
+            turns.heard(reply)
+        running.answer(reply)
     return running.value
 
 

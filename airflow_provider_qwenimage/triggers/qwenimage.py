@@ -23,7 +23,7 @@ class QwenImageJobTrigger(BaseTrigger):
 
     :param job: the ``Job`` as plain JSON.
     :param qwenimage_conn_id: the connection that submitted it.
-    :param poll_interval: seconds between polls; all triggers of a connection share one budget besides.
+    :param poll_interval: seconds between polls; all triggers of an account share one budget besides.
     :param job_timeout: seconds since the submission after which the trigger gives up.
     """
 

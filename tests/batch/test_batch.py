@@ -51,6 +51,16 @@ def test_jobs_are_submitted_and_awaited_in_the_same_task(gateway, batch):
     assert gateway.state.posts == 4
 
 
+def test_jobs_are_asked_for_within_the_poll_budget_of_their_account(gateway, batch):
+    # As DashScope answers: what is beyond 20 polls a second is refused.
+    gateway.state.settings.change({"job_seconds": 0, "poll_limit": 20})
+    task = batch(prompts(45), gateway="dashscope", model="wan2.5-t2i-preview", size=None, max_concurrency=45)
+
+    assert InMemoryAirflow().run_to_end(task).state == "success"
+    assert (gateway.state.posts, gateway.state.polls) == (45, 45)
+    assert gateway.state.max_polls_per_second <= 20
+
+
 def test_images_inside_the_reply_are_stored(gateway, batch, shelf):
     attempt = InMemoryAirflow().run_to_end(
         batch(prompts(2), gateway="openai-compatible", model="Qwen/Qwen-Image")

@@ -165,6 +165,19 @@ async def test_connections_of_one_account_share_its_budget(gateway, qwenimage_co
     assert gateway.state.max_polls_per_second <= 10
 
 
+async def test_only_polls_wait_for_the_budget(gateway, conn_id, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__QWENIMAGE__POLLS_PER_SECOND", "0.001")  # one now, the next in half an hour
+    gateway.state.settings.job_seconds = 0
+    async with asyncio.timeout(60), QwenImageHook(conn_id) as hook:
+        await hook.await_job(await submitted(conn_id))
+        gateway.state.settings.change({"job_seconds": 600, "pending_share": 1})
+        jobs = [await submitted(conn_id) for _ in range(2)]
+        cancelled = [await hook.acancel(job) for job in jobs]
+
+    assert cancelled == [True, True]
+    assert (gateway.state.posts, gateway.state.polls) == (3, 1)
+
+
 async def test_a_gateway_that_throttles_polls_is_asked_later_by_everybody(gateway, conn_id):
     gateway.state.settings.job_seconds = 0
     jobs = [await submitted(conn_id) for _ in range(5)]

@@ -1,14 +1,15 @@
-"""The line in which triggers wait for their polls."""
+"""The line in which the polls of an account wait."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 
-import httpx
 import pytest
 
-from airflow_provider_qwenimage.triggers.shared import PollBudget
+from airflow_provider_qwenimage.gateway.account import PollBudget, poll_budget
+from airflow_provider_qwenimage.transport import Endpoint
+from airflow_provider_qwenimage.wire.protocol import Reply
 from triggers import virtual_time
 
 
@@ -71,13 +72,17 @@ async def silence_after(*replies):
     budget = PollBudget(20)
     for reply in replies:
         await budget.turn()
-        await budget.heard(reply)
+        budget.heard(reply)
     heard = now()
     await budget.turn()
     return round(now() - heard)
 
 
-BUSY, FINE = httpx.Response(429), httpx.Response(200)
+def reply(status, **headers):
+    return Reply(status=status, headers=headers, body=b"")
+
+
+BUSY, FINE = reply(429), reply(200)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +93,9 @@ BUSY, FINE = httpx.Response(429), httpx.Response(200)
         ([BUSY, BUSY], 10),
         ([BUSY, BUSY, BUSY, BUSY, BUSY, BUSY], 60),
         ([BUSY, BUSY, FINE, BUSY], 5),
-        ([httpx.Response(429, headers={"Retry-After": "7"})], 7),
-        ([httpx.Response(429, headers={"Retry-After": "86400"})], 60),
-        ([httpx.Response(429, headers={"Retry-After": "soon"})], 5),
+        ([reply(429, **{"retry-after": "7"})], 7),
+        ([reply(429, **{"retry-after": "86400"})], 60),
+        ([reply(429, **{"retry-after": "soon"})], 5),
     ],
 )
 def test_after_a_429_everybody_is_silent(replies, seconds):
@@ -101,7 +106,7 @@ def test_a_429_to_polls_already_under_way_is_one_silence():
     async def story():
         budget = PollBudget(20)
         for _ in range(10):
-            await budget.heard(BUSY)
+            budget.heard(BUSY)
         heard = now()
         await budget.turn()
         return now() - heard
@@ -115,9 +120,23 @@ def test_who_already_waits_for_a_turn_falls_silent_too():
         await budget.turn()
         waiting = asyncio.create_task(budget.turn())
         await asyncio.sleep(0.5)
-        await budget.heard(httpx.Response(429, headers={"Retry-After": "30"}))
+        budget.heard(reply(429, **{"retry-after": "30"}))
         heard = now()
         await waiting
         return now() - heard
 
     assert virtual_time.run(story()) == pytest.approx(30, abs=0.1)
+
+
+def test_whoever_uses_an_account_on_one_loop_shares_its_budget():
+    async def budget_of(base_url, key):
+        return poll_budget(Endpoint(base_url, key, timeout=random.random()))
+
+    async def story():
+        ours = await budget_of("https://gw.example", "sk-a")
+        assert await budget_of("https://gw.example", "sk-a") is ours
+        assert await budget_of("https://gw.example", "sk-b") is not ours
+        assert await budget_of("https://other.example", "sk-a") is not ours
+        return ours
+
+    assert virtual_time.run(story()) is not virtual_time.run(story())

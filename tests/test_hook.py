@@ -232,3 +232,17 @@ def test_every_method_that_sends_has_its_twin():
         "aget_conn",
         "aclose",
     } <= names
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [*((name, f"a{name}") for name in ("generate", "edit", "sequence", "submit", "cancel", "get_conn", "close")),
+     ("wait", "await_job")],
+)  # fmt: skip
+def test_a_method_and_its_twin_are_called_alike(name, twin):
+    called = inspect.signature(getattr(QwenImageHook, name))
+    awaited = inspect.signature(getattr(QwenImageHook, twin))
+
+    assert list(awaited.parameters.values()) == list(called.parameters.values())
+    assert awaited.return_annotation.removeprefix("Async") == called.return_annotation
+    assert inspect.iscoroutinefunction(getattr(QwenImageHook, twin))

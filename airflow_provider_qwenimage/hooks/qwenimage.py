@@ -191,18 +191,50 @@ class QwenImageHook(BaseHook):
         """See ``cancel``."""
         return bool(await _calls().acancel(await self.aget_conn(), job))
 
-    async def agenerate(self, prompt: str, **fields: Any) -> Generation:
+    async def agenerate(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
         """See ``generate``."""
-        return await self.await_job(await self.asubmit(_request("generate", {"prompt": prompt, **fields})))
+        return await self.await_job(await self.asubmit(_request("generate", locals())))
 
-    async def aedit(self, prompt: str, images: Sequence[str] | str, **fields: Any) -> Generation:
+    async def aedit(
+        self,
+        prompt: str,
+        images: Sequence[str] | str,
+        *,
+        boxes: Sequence[Sequence[Sequence[int]]] | None = None,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
         """See ``edit``."""
-        request = _request("edit", {"prompt": prompt, "images": images, **fields})
-        return await self.await_job(await self.asubmit(request))
+        return await self.await_job(await self.asubmit(_request("edit", locals())))
 
-    async def asequence(self, prompt: str, **fields: Any) -> Generation:
+    async def asequence(
+        self,
+        prompt: str,
+        *,
+        n: int = 4,
+        images: Sequence[str] | str | None = None,
+        model: str | None = None,
+        size: Any = None,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
         """See ``sequence``."""
-        return await self.await_job(await self.asubmit(_request("sequence", {"prompt": prompt, **fields})))
+        return await self.await_job(await self.asubmit(_request("sequence", locals())))
 
     def close(self) -> None:
         """Close the client."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.operators.base import OUR_POLICY, QwenImageBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +47,30 @@ class QwenImageEditOperator(_ImageTakingOperator):
     template_fields: Sequence[str] = (*QwenImageBaseOperator.template_fields, "images", "boxes")
     operation = "edit"
 
-    def __init__(self, *, images: Any, boxes: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        images: Any,
+        boxes: Any = None,
+        model: str | None = None,
+        size: Any = None,
+        n: Any = 1,
+        negative_prompt: str | None = None,
+        seed: Any = None,
+        parameters: dict[str, Any] | None = None,
+        qwenimage_conn_id: str = CONN_ID,
+        persist_to: str | None = None,
+        aws_conn_id: str | None = "aws_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = POLL_INTERVAL,
+        job_timeout: float = JOB_TIMEOUT,
+        on_unknown_outcome: str = "fail",
+        on_partial: str = "warn",
+        retry_policy: Any = OUR_POLICY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**_passed_on(locals(), "images", "boxes"))
         self.images = images
         self.boxes = boxes
 
@@ -63,8 +88,29 @@ class QwenImageSequenceOperator(_ImageTakingOperator):
     template_fields: Sequence[str] = (*QwenImageBaseOperator.template_fields, "images")
     operation = "sequence"
 
-    def __init__(self, *, n: Any = 4, images: Any = None, **kwargs: Any) -> None:
-        super().__init__(n=n, **kwargs)
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        n: Any = 4,
+        images: Any = None,
+        model: str | None = None,
+        size: Any = None,
+        negative_prompt: str | None = None,
+        seed: Any = None,
+        parameters: dict[str, Any] | None = None,
+        qwenimage_conn_id: str = CONN_ID,
+        persist_to: str | None = None,
+        aws_conn_id: str | None = "aws_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = POLL_INTERVAL,
+        job_timeout: float = JOB_TIMEOUT,
+        on_unknown_outcome: str = "fail",
+        on_partial: str = "warn",
+        retry_policy: Any = OUR_POLICY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**_passed_on(locals(), "images"))
         self.images = images
 
     def _deliver(
@@ -75,3 +121,16 @@ class QwenImageSequenceOperator(_ImageTakingOperator):
         if came < asked:
             self.log.warning("The series has %d images of %d asked for; only they are billed.", came, asked)
         return super()._deliver(context, generation, ledger, options)
+
+
+def _passed_on(given: dict[str, Any], *own: str) -> dict[str, Any]:
+    """
+    Return the arguments of a constructor that are its base's.
+
+    The constructors name the base's arguments, so that an editor completes them, and hand on whatever they name.
+
+    :param given: the ``locals()`` of the constructor, before it sets any.
+    :param own: arguments that the base does not have.
+    """
+    named = {**given, **given["kwargs"]}
+    return {name: value for name, value in named.items() if name not in ("self", "__class__", "kwargs", *own)}

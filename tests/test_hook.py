@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import AirflowFailException, Connection
 from PIL import Image
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
@@ -246,3 +246,16 @@ def test_a_method_and_its_twin_are_called_alike(name, twin):
     assert list(awaited.parameters.values()) == list(called.parameters.values())
     assert awaited.return_annotation.removeprefix("Async") == called.return_annotation
     assert inspect.iscoroutinefunction(getattr(QwenImageHook, twin))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"prompt": ""}, {"prompt": "a teapot", "model": "qwen-image-plus", "size": "3*3"}]
+)
+def test_what_would_be_refused_again_ends_a_task_that_calls_the_hook(
+    gateway, qwenimage_connection, call, fields
+):
+    hook = QwenImageHook(qwenimage_connection("dashscope"))
+    with pytest.raises(InvalidRequest) as refused:
+        call(hook, "generate", **fields)
+    assert isinstance(refused.value, AirflowFailException)
+    assert gateway.state.posts == 0

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import QwenImageError
+from airflow_provider_qwenimage.hooks.final import final_for_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,8 @@ class QwenImageHook(BaseHook):
     Talk to a Qwen-Image gateway.
 
     A context manager, for ``with`` and ``async with``; the client is opened at the first call. Every method that
-    sends raises an error of ``exceptions``, which says what it may have cost.
+    sends raises an error of ``exceptions``, which says what it may have cost; one that the same request meets again is
+    an ``AirflowFailException`` too, so a task that calls the hook is not run again for it.
 
     :param qwenimage_conn_id: the Airflow connection, of type ``qwenimage``.
     """
@@ -47,7 +49,8 @@ class QwenImageHook(BaseHook):
     def settings(self) -> Settings:
         """The connection, checked and coerced; raises ``InvalidRequest`` naming the field at fault."""
         if self._settings is None:
-            self._settings = _read(self.get_connection(self.qwenimage_conn_id))
+            with final_for_airflow():
+                self._settings = _read(self.get_connection(self.qwenimage_conn_id))
         return self._settings
 
     async def asettings(self) -> Settings:
@@ -55,7 +58,8 @@ class QwenImageHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         if self._settings is None:
-            self._settings = _read(await get_async_connection(self.qwenimage_conn_id, hook=self))
+            with final_for_airflow():
+                self._settings = _read(await get_async_connection(self.qwenimage_conn_id, hook=self))
         return self._settings
 
     def get_conn(self) -> HttpClient:
@@ -86,14 +90,16 @@ class QwenImageHook(BaseHook):
 
     def plan(self, request: Request, *, inline: bool = False) -> Plan:
         """Check a request and spell it for the wire, see ``calls.plan``; log once what the vendor will change."""
-        planned: Plan = _calls().plan(self.settings, request, inline=inline)
+        with final_for_airflow():
+            planned: Plan = _calls().plan(self.settings, request, inline=inline)
         for warning in planned.warnings:
             self.log.warning("%s", warning)
         return planned
 
     def send(self, planned: Plan) -> Generation | Job:
         """Send a planned request, once."""
-        outcome: Generation | Job = _calls().send(self.get_conn(), self.settings, planned)
+        with final_for_airflow():
+            outcome: Generation | Job = _calls().send(self.get_conn(), self.settings, planned)
         return outcome
 
     def submit(self, request: Request) -> Generation | Job:
@@ -112,7 +118,10 @@ class QwenImageHook(BaseHook):
         if not _is_job(job):
             return job  # type: ignore[return-value]
         client = self.get_conn()
-        generation: Generation = _calls().wait(client, self.settings, job, interval=interval, timeout=timeout)
+        with final_for_airflow():
+            generation: Generation = _calls().wait(
+                client, self.settings, job, interval=interval, timeout=timeout
+            )
         return generation
 
     def cancel(self, job: Job) -> bool:
@@ -169,7 +178,9 @@ class QwenImageHook(BaseHook):
     async def asubmit(self, request: Request) -> Generation | Job:
         """See ``submit``."""
         settings = await self.asettings()
-        outcome: Generation | Job = await _calls().asend(await self.aget_conn(), settings, self.plan(request))
+        client, planned = await self.aget_conn(), self.plan(request)
+        with final_for_airflow():
+            outcome: Generation | Job = await _calls().asend(client, settings, planned)
         return outcome
 
     async def await_job(
@@ -184,7 +195,8 @@ class QwenImageHook(BaseHook):
             return job  # type: ignore[return-value]
         client, settings = await self.aget_conn(), await self.asettings()
         waiting = _calls().await_job(client, settings, job, interval=interval, deadline=timeout)
-        generation: Generation = await waiting
+        with final_for_airflow():
+            generation: Generation = await waiting
         return generation
 
     async def acancel(self, job: Job) -> bool:
@@ -278,7 +290,8 @@ def _request(operation: str, fields: dict[str, Any]) -> Request:
     from airflow_provider_qwenimage.models.coercion import build
     from airflow_provider_qwenimage.models.requests import KINDS
 
-    return build(KINDS[operation], **{name: value for name, value in fields.items() if name != "self"})
+    with final_for_airflow():
+        return build(KINDS[operation], **{name: value for name, value in fields.items() if name != "self"})
 
 
 def _is_job(outcome: Generation | Job) -> bool:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import QwenImageError
-from airflow_provider_qwenimage.hooks.final import final_for_airflow
+from airflow_provider_qwenimage.hooks.verbs import Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.requests import Request
+    from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient
 
 
-class QwenImageHook(BaseHook):
+class QwenImageHook(Verbs, BaseHook):
     """
     Talk to a Qwen-Image gateway.
 
@@ -88,6 +90,14 @@ class QwenImageHook(BaseHook):
         except QwenImageError as error:
             return False, str(error)
 
+    def request(self, operation: Operation, fields: Mapping[str, Any]) -> Request:
+        """Build a request of an operation from what an author typed."""
+        from airflow_provider_qwenimage.models.coercion import build
+        from airflow_provider_qwenimage.models.requests import KINDS
+
+        with final_for_airflow():
+            return build(KINDS[operation], **{name: fields[name] for name in fields if name != "self"})
+
     def plan(self, request: Request, *, inline: bool = False) -> Plan:
         """Check a request and spell it for the wire, see ``calls.plan``; log once what the vendor will change."""
         with final_for_airflow():
@@ -130,51 +140,6 @@ class QwenImageHook(BaseHook):
         with self.settings.endpoint.client() as client:
             return bool(_calls().cancel(client, job))
 
-    def generate(
-        self,
-        prompt: str,
-        *,
-        model: str | None = None,
-        size: Any = None,
-        n: int = 1,
-        negative_prompt: str | None = None,
-        seed: int | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> Generation:
-        """Generate images from a prompt; the fields are those of ``GenerateRequest``."""
-        return self.wait(self.submit(_request("generate", locals())))
-
-    def edit(
-        self,
-        prompt: str,
-        images: Sequence[str] | str,
-        *,
-        boxes: Sequence[Sequence[Sequence[int]]] | None = None,
-        model: str | None = None,
-        size: Any = None,
-        n: int = 1,
-        negative_prompt: str | None = None,
-        seed: int | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> Generation:
-        """Edit images given as http(s) or ``data:`` URLs; the fields are those of ``EditRequest``."""
-        return self.wait(self.submit(_request("edit", locals())))
-
-    def sequence(
-        self,
-        prompt: str,
-        *,
-        n: int = 4,
-        images: Sequence[str] | str | None = None,
-        model: str | None = None,
-        size: Any = None,
-        negative_prompt: str | None = None,
-        seed: int | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> Generation:
-        """Generate an ordered series with a consistent subject; the fields are those of ``SequenceRequest``."""
-        return self.wait(self.submit(_request("sequence", locals())))
-
     async def asubmit(self, request: Request) -> Generation | Job:
         """See ``submit``."""
         settings = await self.asettings()
@@ -203,51 +168,6 @@ class QwenImageHook(BaseHook):
         """See ``cancel``."""
         return bool(await _calls().acancel(await self.aget_conn(), job))
 
-    async def agenerate(
-        self,
-        prompt: str,
-        *,
-        model: str | None = None,
-        size: Any = None,
-        n: int = 1,
-        negative_prompt: str | None = None,
-        seed: int | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> Generation:
-        """See ``generate``."""
-        return await self.await_job(await self.asubmit(_request("generate", locals())))
-
-    async def aedit(
-        self,
-        prompt: str,
-        images: Sequence[str] | str,
-        *,
-        boxes: Sequence[Sequence[Sequence[int]]] | None = None,
-        model: str | None = None,
-        size: Any = None,
-        n: int = 1,
-        negative_prompt: str | None = None,
-        seed: int | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> Generation:
-        """See ``edit``."""
-        return await self.await_job(await self.asubmit(_request("edit", locals())))
-
-    async def asequence(
-        self,
-        prompt: str,
-        *,
-        n: int = 4,
-        images: Sequence[str] | str | None = None,
-        model: str | None = None,
-        size: Any = None,
-        negative_prompt: str | None = None,
-        seed: int | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> Generation:
-        """See ``sequence``."""
-        return await self.await_job(await self.asubmit(_request("sequence", locals())))
-
     def close(self) -> None:
         """Close the client."""
         if self._client is not None:
@@ -273,6 +193,33 @@ class QwenImageHook(BaseHook):
         await self.aclose()
 
 
+@contextmanager
+def final_for_airflow() -> Iterator[None]:
+    """
+    Raise what is final as an error of its own type that is an ``AirflowFailException`` as well.
+
+    The one place where an error after which nothing can get on becomes one that Airflow does not retry.
+    """
+    try:
+        yield
+    except QwenImageError as error:
+        if error.final and not isinstance(error, AirflowFailException):
+            kind: Any = type(error)
+            error.__class__ = _never_retried(kind)
+        raise
+
+
+@cache
+def _never_retried(kind: type[QwenImageError]) -> type[QwenImageError]:
+    names = {
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+        "_kind": classmethod(lambda _: kind),  # what is pickled is found under its name
+    }
+    return type(kind.__name__, (kind, AirflowFailException), names)
+
+
 def _calls() -> ModuleType:
     """Return the machinery behind the methods; a Dag that only mentions an operator does not pay for it."""
     from airflow_provider_qwenimage.gateway import calls
@@ -284,14 +231,6 @@ def _read(conn: Any) -> Settings:
     from airflow_provider_qwenimage.gateway.connection import read
 
     return read(host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra)
-
-
-def _request(operation: str, fields: dict[str, Any]) -> Request:
-    from airflow_provider_qwenimage.models.coercion import build
-    from airflow_provider_qwenimage.models.requests import KINDS
-
-    with final_for_airflow():
-        return build(KINDS[operation], **{name: value for name, value in fields.items() if name != "self"})
 
 
 def _is_job(outcome: Generation | Job) -> bool:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import restore
-from airflow_provider_qwenimage.hooks.final import final_for_airflow
+from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
 
 if TYPE_CHECKING:

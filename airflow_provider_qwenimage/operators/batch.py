@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.hooks.final import final_for_airflow
+from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
 from airflow_provider_qwenimage.operators.base import OUR_POLICY, with_policy
 from airflow_provider_qwenimage.operators.links import LINKS
 

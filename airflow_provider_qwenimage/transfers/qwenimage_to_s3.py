@@ -13,7 +13,7 @@ from airflow_provider_qwenimage.defaults import (
     IfExists,
     OnError,
 )
-from airflow_provider_qwenimage.hooks.final import final_for_airflow
+from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
 
 if TYPE_CHECKING:

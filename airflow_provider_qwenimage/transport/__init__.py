@@ -1,13 +1,19 @@
 """
 The only place that speaks HTTP.
 
-``clients`` opens clients, ``exchange`` drives a flow with one, ``streams`` fetches images. No other room imports
-httpx.
+``clients`` opens clients and fetches images, ``exchange`` drives a flow. No other room imports httpx.
 """
 
-from airflow_provider_qwenimage.transport.clients import AsyncHttpClient, Endpoint, HttpClient
+from airflow_provider_qwenimage.transport.clients import (
+    AsyncHttpClient,
+    Endpoint,
+    HttpClient,
+    Stream,
+    StreamBroken,
+    image_client,
+    open_stream,
+)
 from airflow_provider_qwenimage.transport.exchange import arun, run
-from airflow_provider_qwenimage.transport.streams import Stream, StreamBroken, image_client, open_stream
 
 __all__ = [
     "AsyncHttpClient",

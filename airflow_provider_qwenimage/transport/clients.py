@@ -1,16 +1,21 @@
-"""Where a connection leads: the clients of its gateway."""
+"""Opens clients, for a gateway and for image hosts, and fetches images as streams."""
 
 from __future__ import annotations
 
 import ssl
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 HttpClient = httpx.Client
 AsyncHttpClient = httpx.AsyncClient
@@ -46,7 +51,7 @@ class Endpoint:
             "base_url": base_url,
             "headers": {"Authorization": f"Bearer {self.key}"} if self.key else {},
             "timeout": httpx.Timeout(self.timeout, connect=min(CONNECT_TIMEOUT, self.timeout)),
-            "verify": tls(self.verify),
+            "verify": _tls(self.verify),
             "follow_redirects": False,  # a POST that is redirected may run twice
         }
 
@@ -73,7 +78,7 @@ class Endpoint:
         return tuple(httpx.AsyncClient(**options, limits=limits) for _ in range(-(-connections // each)))
 
 
-def tls(verify: bool | str) -> bool | ssl.SSLContext:
+def _tls(verify: bool | str) -> bool | ssl.SSLContext:
     """Return what httpx takes for ``verify``; raises ``InvalidRequest`` for a CA bundle that cannot be read."""
     if not isinstance(verify, str):
         return verify
@@ -81,3 +86,70 @@ def tls(verify: bool | str) -> bool | ssl.SSLContext:
         return ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise InvalidRequest("verify", f"cannot read the CA bundle {verify!r}: {error.strerror}") from None
+
+
+class StreamBroken(Exception):
+    """A GET for an image failed on the network; trying again costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """
+    The answer to a GET for an image; the body is read while it is consumed.
+
+    :param headers: names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    _response: httpx.Response
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body as it arrives; raise ``StreamBroken`` where it breaks off."""
+        try:
+            yield from self._response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise StreamBroken(redact(error) or type(error).__name__) from error
+
+
+def image_client(
+    *, verify: bool | str = True, max_connections: int = 16, timeout: float = 60.0
+) -> httpx.Client:
+    """Open a client for image hosts: no credentials, no cookies kept, no redirects followed."""
+    return httpx.Client(
+        verify=_tls(verify),
+        timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+        limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+    )
+
+
+@contextmanager
+def open_stream(
+    client: httpx.Client,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    server_name: str | None = None,
+) -> Iterator[Stream]:
+    """
+    GET an image.
+
+    :param server_name: the name TLS must prove, where ``url`` holds the address it was resolved to.
+    :raises StreamBroken: on any network failure.
+    """
+    extensions = {"sni_hostname": server_name} if server_name else {}
+    request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)
+    try:
+        response = client.send(request, stream=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise StreamBroken(redact(error) or type(error).__name__) from error
+    try:
+        yield Stream(
+            response.status_code,
+            {name.lower(): value for name, value in response.headers.items()},
+            response,
+        )
+    finally:
+        response.close()

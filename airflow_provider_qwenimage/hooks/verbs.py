@@ -1,0 +1,126 @@
+"""What a hook is asked for in one line: each verb builds a request, submits it and waits; sync and async twins."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_qwenimage.models.requests import Operation, Request
+    from airflow_provider_qwenimage.models.results import Generation, Job
+
+
+class Verbs:
+    """The verbs of ``QwenImageHook``, which submits and waits."""
+
+    @abstractmethod
+    def request(self, operation: Operation, fields: Mapping[str, Any]) -> Request:
+        """Build a request."""
+
+    @abstractmethod
+    def submit(self, request: Request) -> Generation | Job:
+        """Send a request."""
+
+    @abstractmethod
+    def wait(self, job: Generation | Job) -> Generation:
+        """Wait for a job."""
+
+    @abstractmethod
+    async def asubmit(self, request: Request) -> Generation | Job:
+        """Send a request."""
+
+    @abstractmethod
+    async def await_job(self, job: Generation | Job) -> Generation:
+        """Wait for a job."""
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Generate images from a prompt; the fields are those of ``GenerateRequest``."""
+        return self.wait(self.submit(self.request("generate", locals())))
+
+    def edit(
+        self,
+        prompt: str,
+        images: Sequence[str] | str,
+        *,
+        boxes: Sequence[Sequence[Sequence[int]]] | None = None,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Edit images given as http(s) or ``data:`` URLs; the fields are those of ``EditRequest``."""
+        return self.wait(self.submit(self.request("edit", locals())))
+
+    def sequence(
+        self,
+        prompt: str,
+        *,
+        n: int = 4,
+        images: Sequence[str] | str | None = None,
+        model: str | None = None,
+        size: Any = None,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Generate an ordered series with a consistent subject; the fields are those of ``SequenceRequest``."""
+        return self.wait(self.submit(self.request("sequence", locals())))
+
+    async def agenerate(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """See ``generate``."""
+        return await self.await_job(await self.asubmit(self.request("generate", locals())))
+
+    async def aedit(
+        self,
+        prompt: str,
+        images: Sequence[str] | str,
+        *,
+        boxes: Sequence[Sequence[Sequence[int]]] | None = None,
+        model: str | None = None,
+        size: Any = None,
+        n: int = 1,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """See ``edit``."""
+        return await self.await_job(await self.asubmit(self.request("edit", locals())))
+
+    async def asequence(
+        self,
+        prompt: str,
+        *,
+        n: int = 4,
+        images: Sequence[str] | str | None = None,
+        model: str | None = None,
+        size: Any = None,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """See ``sequence``."""
+        return await self.await_job(await self.asubmit(self.request("sequence", locals())))

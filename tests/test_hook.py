@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Connection
 from PIL import Image
 
-from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.exceptions import InvalidRequest, JobFailed
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.requests import GenerateRequest
 from airflow_provider_qwenimage.models.results import Generation, Job
@@ -259,3 +259,15 @@ def test_what_would_be_refused_again_ends_a_task_that_calls_the_hook(
         call(hook, "generate", **fields)
     assert isinstance(refused.value, AirflowFailException)
     assert gateway.state.posts == 0
+
+
+def test_a_job_is_asked_for_only_where_it_was_submitted(gateway, qwenimage_connection, call):
+    with QwenImageHook(qwenimage_connection("dashscope", conn_id="there")) as hook:
+        job = hook.submit(GenerateRequest(prompt="a teapot", model="wan2.5-t2i-preview"))
+    elsewhere = QwenImageHook(qwenimage_connection("dashscope-intl", conn_id="elsewhere"))
+    with pytest.raises(
+        JobFailed, match="was submitted to dashscope at .* leads to dashscope-intl"
+    ) as refused:
+        call(elsewhere, "wait", job)
+    assert (refused.value.billing, refused.value.job_id) == ("maybe", job.id)
+    assert call(QwenImageHook("there"), "wait", job).job_id == job.id

@@ -123,20 +123,19 @@ def _merged(shared: Any, own: Any) -> Any:
 
 def _add(batch: Batch, where: str, request: Request, settings: Settings) -> None:
     request = request.model_copy(update={"model": request.model or settings.model})
-    identity = _identity(request)
+    digest = _digest(request)
     batch.warnings.update(_foreseen(request, settings).warnings)
-    item = Item(len(batch.items), where, request, batch.images, fingerprint(identity)[:_DIGITS])
+    item = Item(len(batch.items), where, request, batch.images, digest)
     batch.items.append(item)
     batch.images += request.n
     price = settings.prices.of(request.model)
     batch.cost = None if batch.cost is None or price is None else batch.cost + price * request.n
 
 
-def _identity(request: Request) -> dict[str, Any]:
-    """Return all that shapes a request, as JSON."""
+def _digest(request: Request) -> str:
     try:
         _prove(request)
-        return {**request.model_dump(mode="json"), "operation": request.operation}
+        return fingerprint(request)[:_DIGITS]
     except (RecursionError, ValueError):  # pydantic gives up at 255 levels, with a ValueError
         raise InvalidRequest("parameters", "is nested too deeply") from None
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_qwenimage.catalog.rules import check
-from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.exceptions import InvalidRequest, JobFailed
 from airflow_provider_qwenimage.gateway.account import poll_budget
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
@@ -126,6 +126,7 @@ def _submission(
 
 
 def _waiting(settings: Settings, job: Job, *, interval: float, timeout: float) -> Flow[Generation]:
+    _check_place(settings, job)
     return jobs.wait(
         job,
         gateway=settings.gateway,
@@ -133,6 +134,21 @@ def _waiting(settings: Settings, job: Job, *, interval: float, timeout: float) -
         conduct=_conduct(),
         interval=interval,
         timeout=timeout,
+    )
+
+
+def _check_place(settings: Settings, job: Job) -> None:
+    """Refuse to ask one gateway for the job of another: it would call it unknown."""
+    there, here = (job.gateway, job.host), (settings.gateway.name, settings.endpoint.base_url)
+    if job.gateway == here[0] and job.host in (None, here[1]):
+        return
+    was, now = (" at ".join(filter(None, place)) for place in (there, here))
+    raise JobFailed(
+        f"The job was submitted to {was}, and the connection leads to {now}",
+        job=job,
+        billing="maybe",
+        request_id=job.request_id,
+        advice="Let the connection lead there again to have its images.",
     )
 
 

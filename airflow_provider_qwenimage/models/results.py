@@ -122,10 +122,12 @@ class Job(_Result):
 
     :param id: the gateway's id of it.
     :param submitted_at: when it was accepted; deadlines count from here.
+    :param host: the base URL it was submitted to; it is known nowhere else.
     """
 
     id: str
     gateway: str
+    host: str | None = None
     asked: Asked
     request_id: str | None = None
     submitted_at: Moment

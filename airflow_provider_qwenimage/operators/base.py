@@ -206,16 +206,7 @@ class QwenImageBaseOperator(BaseOperator):
         settings = self.hook.settings
         model, base_url = request.model or settings.model, settings.endpoint.base_url
         telemetry.asked(request, gateway=settings.gateway.name, model=model, base_url=base_url)
-        identity = {
-            **request.model_dump(mode="json"),
-            "operation": request.operation,
-            "model": model,
-            "connection": self.qwenimage_conn_id,
-            "gateway": settings.gateway.name,
-            "host": base_url,
-            "request_format": settings.gateway.request_format,
-        }
-        return Ledger.of(context, request=identity)
+        return Ledger.of(context, request=request.model_copy(update={"model": model}))
 
     def _pay(self, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""

@@ -35,6 +35,8 @@ from airflow_provider_qwenimage.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_provider_qwenimage.models.requests import ImageRequest
+
 log = logging.getLogger(__name__)
 
 OnUnknown = Literal["fail", "resubmit"]
@@ -76,16 +78,16 @@ class Ledger:
 
     :param store: ``context["task_state_store"]``, ``None`` below Airflow 3.3.
     :param life: ``ti.max_tries``.
-    :param request: all that shapes or bills the request, as plain JSON.
+    :param request: with the model it is sent to.
     """
 
-    def __init__(self, store: Store | None, *, life: int, request: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store | None, *, life: int, request: ImageRequest) -> None:
         self._store = store
         self._life = life
         self._fingerprint = fingerprint(request)
 
     @classmethod
-    def of(cls, context: Mapping[str, Any], *, request: Mapping[str, Any]) -> Ledger:
+    def of(cls, context: Mapping[str, Any], *, request: ImageRequest) -> Ledger:
         """Open the ledger of the running task instance; say once when it cannot outlive this try."""
         store = context.get("task_state_store")
         if store is None:
@@ -230,9 +232,15 @@ class Ledger:
         return record.model_dump(mode="json", exclude_none=True)
 
 
-def fingerprint(request: Mapping[str, Any]) -> str:
-    """Return a digest of a request that is equal only for equal requests."""
-    text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=str)
+def fingerprint(request: ImageRequest) -> str:
+    """
+    Return a digest of a request that is equal only for equal requests.
+
+    Connection, gateway and host are no part of it: what was paid for stays paid when a connection moves, and a job
+    knows where it was submitted.
+    """
+    asked = {**request.model_dump(mode="json"), "operation": request.operation}
+    text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -74,6 +74,7 @@ def submit(
     return Job(
         id=str(output["task_id"]),
         gateway=gateway.name,
+        host=base_url,
         asked=Asked.of(request),
         request_id=request_id_of(reply, found),
         submitted_at=datetime.fromtimestamp(conduct.clock(), UTC),

@@ -327,3 +327,15 @@ def test_a_failed_job_is_submitted_anew_only_where_that_may_help(
     assert (attempt.error.code, attempt.error.billing) == (code, "no")
     assert (attempt.error.job.id, attempt.error.job.request_id) == ("t-1", "job-r")
     assert KEY not in airflow.stored(task)
+
+
+def test_what_is_paid_stays_paid_when_the_connection_moves(gateway, qwenimage_connection):
+    airflow = InMemoryAirflow()
+    task = generate(qwenimage_connection("tokenhot"))
+    first = airflow.run(task)
+    generate(qwenimage_connection("tokenhub"))
+
+    again = airflow.run(task)
+
+    assert (again.state, again.result) == ("success", first.result)
+    assert gateway.state.posts == 1

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError
+from airflow_provider_qwenimage.models.requests import GenerateRequest
 from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, Job
 from airflow_provider_qwenimage.payment.ledger import KEY, Ledger
 
@@ -26,7 +27,7 @@ class Shelf(dict):
 
 
 def ledger(store, *, life=2, **request):
-    return Ledger(store, life=life, request={"prompt": "a teapot", **request})
+    return Ledger(store, life=life, request=GenerateRequest(**{"prompt": "a teapot", **request}))
 
 
 def generation(**fields):
@@ -63,7 +64,8 @@ def test_a_clear_starts_a_new_life():
 
 
 @pytest.mark.parametrize(
-    "change", [{"prompt": "a kettle"}, {"seed": 0}, {"connection": "other"}, {"gateway": "tokenhub"}]
+    "change",
+    [{"prompt": "a kettle"}, {"seed": 0}, {"model": "wan2.7-image"}, {"parameters": {"watermark": True}}],
 )
 def test_another_request_starts_anew(change):
     store = Shelf()

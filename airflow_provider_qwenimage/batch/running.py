@@ -21,7 +21,6 @@ from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.gateway.served_images import key_for
 from airflow_provider_qwenimage.models.coercion import build
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.storage.s3 import Bucket
@@ -133,7 +132,7 @@ class BatchRun:
             allow_private_hosts=self.settings.allow_private_hosts,
             verify=self.settings.verify,
         )
-        return ImageStore(options, origin=self.origin, authorize=key_for(self.settings))
+        return ImageStore(options, origin=self.origin, authorize=self.settings.headers_for)
 
     async def _fan(self, batch: Batch, journal: Journal, store: ImageStore) -> Verdict:
         todo, unknown = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")

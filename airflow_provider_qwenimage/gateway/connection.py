@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -14,9 +14,11 @@ from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
 from airflow_provider_qwenimage.transport import Endpoint
+from airflow_provider_qwenimage.wire.protocol import join
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _SCHEMES = ("http", "https")
+_PORTS = {"http": 80, "https": 443}
 ENGINE = "openai-compatible"  # what a host without a gateway is taken for
 
 
@@ -79,6 +81,19 @@ class Settings(BaseModel):
     def verify(self) -> bool | str:
         """TLS verification, for image hosts too."""
         return self.endpoint.verify
+
+    def headers_for(self, url: str) -> dict[str, str]:
+        """
+        Return the headers an image's ``url`` is fetched with: the key for images the gateway serves itself.
+
+        SGLang answers edits with the relative URL ``/v1/images/{id}/content``, which takes the key (contract 6.4).
+        Scheme, host, port and the path up to that route must be those of the connection, and the gateway an engine:
+        the others leave their images with an object store, which is never shown the key.
+        """
+        if not self.gateway.edits or not self.endpoint.key:
+            return {}
+        route = urlsplit(join(self.endpoint.base_url, self.gateway.generations).rpartition("/")[0])
+        return {"Authorization": f"Bearer {self.endpoint.key}"} if _lies_below(url, route) else {}
 
 
 def read(
@@ -179,3 +194,17 @@ def _can_be_called(authority: str) -> bool:
         return urlsplit(f"//{authority}").port != 0
     except ValueError:  # a port that is no number or above 65535, a bracket that does not close
         return False
+
+
+def _lies_below(url: str, route: SplitResult) -> bool:
+    try:
+        parts = urlsplit(url)
+        same = _origin(parts) == _origin(route)
+    except ValueError:  # a port that is no number
+        return False
+    climbs = {".", ".."} & set(unquote(parts.path).replace("\\", "/").split("/"))
+    return same and "@" not in parts.netloc and not climbs and parts.path.startswith(f"{route.path}/")
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)

@@ -70,7 +70,7 @@ class Downloads:
     :param verify: TLS verification, or the path of a CA bundle.
     :param max_connections: how many threads fetch at once.
     :param sleep: waits between attempts.
-    :param authorize: the headers of a URL that the gateway itself serves (``served_images.key_for``); asked
+    :param authorize: the headers of a URL that the gateway itself serves (``Settings.headers_for``); asked
         again at each redirect, and not any more once a hop got none.
     """
 

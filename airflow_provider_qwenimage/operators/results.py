@@ -117,7 +117,6 @@ def persist(
 
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
-    from airflow_provider_qwenimage.gateway.served_images import key_for
     from airflow_provider_qwenimage.models.coercion import build
     from airflow_provider_qwenimage.models.manifest import Failure, Origin
     from airflow_provider_qwenimage.models.options import StoreOptions
@@ -132,7 +131,7 @@ def persist(
         allow_private_hosts=settings.allow_private_hosts,
         verify=settings.verify,
     )
-    with ImageStore(options, origin=Origin.of(context), authorize=key_for(settings)) as store:
+    with ImageStore(options, origin=Origin.of(context), authorize=settings.headers_for) as store:
         outcome = store.store_all(
             read_sources(generation.images),
             places=[image.index for image in generation.images],

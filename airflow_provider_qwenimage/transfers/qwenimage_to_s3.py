@@ -95,14 +95,13 @@ class QwenImageToS3Operator(BaseOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> list[str]:
-        from airflow_provider_qwenimage.gateway.served_images import key_for
         from airflow_provider_qwenimage.images.download import anonymous
         from airflow_provider_qwenimage.models.manifest import Origin
         from airflow_provider_qwenimage.storage.sources import read_sources
         from airflow_provider_qwenimage.storage.store import store_images
 
         sources, settings = read_sources(self.images), self._settings()
-        authorize = key_for(settings) if settings else anonymous
+        authorize = settings.headers_for if settings else anonymous
         options = self._options(settings)
         outcome = store_images(sources, options, origin=Origin.of(context), authorize=authorize)
         self.outcome = outcome

@@ -9,7 +9,6 @@ import pytest
 
 from airflow_provider_qwenimage.exceptions import BlockedHost, TransferError, UnexpectedReply
 from airflow_provider_qwenimage.gateway.connection import read
-from airflow_provider_qwenimage.gateway.served_images import key_for
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
@@ -169,12 +168,12 @@ def test_an_engines_own_parameters_pass_untouched(engine, qwenimage_connection, 
     ],
 )
 def test_the_key_goes_to_the_gateways_own_images_and_nowhere_else(base_url, url, sent):
-    headers = key_for(settings(base_url))(url)
+    headers = settings(base_url).headers_for(url)
     assert headers == ({"Authorization": "Bearer sk-engine"} if sent else {})
 
 
 def test_an_engine_without_a_key_is_asked_without_one():
-    assert key_for(settings("http://engine", password=None))("http://engine/v1/images/7/content") == {}
+    assert settings("http://engine", password=None).headers_for("http://engine/v1/images/7/content") == {}
 
 
 def test_a_redirect_to_another_host_loses_the_key_for_good():
@@ -202,7 +201,7 @@ def test_a_download_that_knows_no_connection_sends_no_key():
 
 def test_the_key_does_not_open_private_addresses():
     with served({"/v1/images/1/content": picture()}) as (engine, asked):
-        guarded = Downloads(authorize=key_for(settings(engine)))
+        guarded = Downloads(authorize=settings(engine).headers_for)
         with guarded, pytest.raises(BlockedHost):
             guarded.fetch(f"{engine}/v1/images/1/content")
     assert asked == []
@@ -214,7 +213,7 @@ def settings(base_url, *, password="sk-engine"):  # noqa: S107
 
 def fetched(base_url, *, downloads=None):
     limits = Limits(allow_private_hosts=True)
-    downloads = downloads or Downloads(limits=limits, authorize=key_for(settings(base_url)))
+    downloads = downloads or Downloads(limits=limits, authorize=settings(base_url).headers_for)
     with downloads, downloads.fetch(f"{base_url}/v1/images/1/content"):
         return
 
@@ -227,4 +226,4 @@ def test_a_gateway_that_is_no_engine_is_never_shown_its_own_key_again():
     """Its images lie with an object store, even where that answers under the API's own address."""
     extra = {"gateway": "tokenhot"}
     gateway = read(host="https://gw.test", port=None, schema=None, password="sk-tokenhot", extra=extra)
-    assert key_for(gateway)("https://gw.test/v1/images/x/content") == {}
+    assert gateway.headers_for("https://gw.test/v1/images/x/content") == {}

@@ -1,4 +1,4 @@
-"""Spools, hashes and checks the bytes of one image, wherever they come from."""
+"""Buffers, hashes and checks the bytes of one image, wherever they come from."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
 _BLOCK_BYTES = MIB // 2
-_SPOOL_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
+_MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
 _DATA_URL = re.compile(r"data:[^,;]*(?:;[^,;]*)*?(;base64)?,", re.IGNORECASE)
 
 
 class Readable(Protocol):
-    """An object that is being read from its beginning; see ``bucket.StoredObject``."""
+    """An object that is being read from its beginning; see ``s3.StoredObject``."""
 
     @property
     def size(self) -> int: ...  # noqa: D102
@@ -76,7 +76,7 @@ class Downloaded(Measured):
         self.close()
 
 
-class _Spool:
+class _Buffer:
     """
     Takes the bytes of one image: in memory, and to disk once they are many.
 
@@ -95,22 +95,22 @@ class _Spool:
         self.size += len(chunk)
         self._memory += chunk
         if len(self._memory) - self._hashed >= _BLOCK_BYTES:
-            self._settle()
+            self._flush()
 
     def body(self) -> bytearray | IO[bytes]:
         """Return the bytes, all hashed."""
-        self._settle()
+        self._flush()
         return self._memory if self._file is None else self._file
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         with memoryview(self._memory) as whole, whole[self._hashed :] as fresh:
             self.digest.update(fresh)
         self._hashed = len(self._memory)
-        if self.size > _SPOOL_BYTES:
+        if self.size > _MEMORY_BYTES:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - Downloaded closes it
             self._file.write(self._memory)
@@ -120,24 +120,24 @@ class _Spool:
 
 def receive(chunks: Iterable[bytes], *, max_bytes: int) -> Downloaded:
     """
-    Spool and hash what arrives, and check that it is one whole image.
+    Buffer and hash what arrives, and check that it is one whole image.
 
     :raises ImageTooLarge: as soon as more than ``max_bytes`` have come.
     :raises NotAnImage: for anything else than a whole image.
     """
-    spool = _Spool()
+    buffer = _Buffer()
     try:
         for chunk in chunks:
-            spool.add(chunk)
-            check_size(spool.size, max_bytes=max_bytes)
-        body = spool.body()
-        facts = inspect(body, spool.size)
+            buffer.add(chunk)
+            check_size(buffer.size, max_bytes=max_bytes)
+        body = buffer.body()
+        facts = inspect(body, buffer.size)
         if not isinstance(body, bytearray):
             body.seek(0)
     except BaseException:
-        spool.close()
+        buffer.close()
         raise
-    return Downloaded(size=spool.size, sha256=spool.digest.hexdigest(), facts=facts, body=body)
+    return Downloaded(size=buffer.size, sha256=buffer.digest.hexdigest(), facts=facts, body=body)
 
 
 def receive_bytes(data: bytes, *, max_bytes: int) -> Downloaded:

@@ -73,13 +73,13 @@ def ours(job: dict[str, Any]) -> Callable[[], Any]:
 
     from airflow_provider_qwenimage.models.options import StoreOptions
     from airflow_provider_qwenimage.storage.sources import read_sources
-    from airflow_provider_qwenimage.storage.store import store_images
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
     def run() -> None:
         extra = {"max_concurrency": job["concurrency"]} if job.get("concurrency") else {}
         options = StoreOptions(s3_prefix=prefix(), allow_private_hosts=True, **extra)
-        outcome = store_images(read_sources(urls(job)), options)
-        outcome.raise_if_incomplete()
+        with ImageStore(options) as store:
+            store.store_all(read_sources(urls(job))).raise_if_incomplete()
 
     return run
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.options import BatchOptions
     from airflow_provider_qwenimage.models.requests import Request
-    from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
+    from airflow_provider_qwenimage.storage.s3 import S3
     from airflow_provider_qwenimage.transport import AsyncHttpClient
 
 # Of a request that was turned away at the door; the pace sees to it that they lie minutes apart.
@@ -63,7 +63,8 @@ class Asking:
     """
     Turns requests into generations; everything an item waits for happens here.
 
-    :param threads: where input images are read.
+    :param s3: where input images lie.
+    :param threads: where they are read.
     """
 
     def __init__(
@@ -74,13 +75,13 @@ class Asking:
         *,
         journal: Journal,
         pace: Pace,
-        inputs: S3Inputs,
+        s3: S3,
         threads: Executor,
     ) -> None:
         self._settings, self._options = settings, options
         self._clients = ClientPool(clients)
         self._journal, self._pace = journal, pace
-        self._inputs, self._threads = inputs, threads
+        self._s3, self._threads = s3, threads
 
     async def generation(self, item: Item) -> Generation:
         """
@@ -139,7 +140,7 @@ class Asking:
 
     def _with_images(self, request: Request) -> Plan:
         row = check(request, gateway=self._settings.gateway).model
-        images = Inputs(self._settings, row, self._inputs).ready(getattr(request, "images", ()))
+        images = Inputs(self._settings, row, self._s3).ready(getattr(request, "images", ()))
         return calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
 
     async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan) -> Generation:

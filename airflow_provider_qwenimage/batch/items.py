@@ -14,7 +14,7 @@ from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.coercion import build, literal
 from airflow_provider_qwenimage.models.requests import KINDS
 from airflow_provider_qwenimage.payment.ledger import fingerprint
-from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.protocol import body_of
 
 if TYPE_CHECKING:
@@ -159,6 +159,6 @@ def _foreseen(request: Request, settings: Settings) -> Plan:
     """Plan a request as it will be sent, without reading its input images."""
     if images := getattr(request, "images", ()):
         row = check(request, gateway=settings.gateway).model
-        stand_ins = Inputs(settings, row, S3Inputs(None)).foreseen(images)
+        stand_ins = Inputs(settings, row, S3(None)).foreseen(images)
         request = request.model_copy(update={"images": stand_ins})
     return calls.plan(settings, request, inline=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from airflow_provider_qwenimage.batch.entries import Header
-    from airflow_provider_qwenimage.storage.s3 import Bucket
+    from airflow_provider_qwenimage.storage.bucket import Bucket
 
 log = logging.getLogger(__name__)
 

@@ -21,11 +21,9 @@ from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.coercion import build
-from airflow_provider_qwenimage.models.options import StoreOptions
-from airflow_provider_qwenimage.storage.s3 import Bucket
-from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
-from airflow_provider_qwenimage.storage.store import ImageStore
+from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.s3 import S3
+from airflow_provider_qwenimage.storage.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Origin, Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +64,18 @@ class BatchRun:
         :raises InvalidRequest: before the first request: bad rows, too many images, another batch's journal.
         """
         with ExitStack() as open_things:
-            bucket = Bucket(
-                folder_of(self.options.persist_to), aws_conn_id=self.options.aws_conn_id, field="persist_to"
-            )
-            open_things.callback(bucket.close)
-            batch = read_batch(rows_of(requests, bucket.open), defaults=defaults, settings=self.settings)
+            # One client for the rows, the journal, the input images and the images that come: STORES and the journal's
+            # writer speak at once.
+            s3 = open_things.enter_context(S3(self.options.aws_conn_id, max_connections=STORES + 1))
+            bucket = Bucket(folder_of(self.options.persist_to), s3, field="persist_to")
+            batch = read_batch(rows_of(requests, s3.open), defaults=defaults, settings=self.settings)
             self._allowed(batch)
-            store = open_things.enter_context(self._store())
+            store = open_things.enter_context(self._store(s3))
             header = Header(
                 requests=tuple(item.fingerprint for item in batch.items), origin=self.origin, life=self.life
             )
             journal = Journal(bucket, header=header, resume=self.options.resume)
-            verdict = self._drive(self._fan(batch, journal, store))
+            verdict = self._drive(self._fan(batch, journal, store, s3))
             outcome = self._finish(verdict, store)
             journal.close(entry for _, entry in sorted(journal.entries.items()))
         return verdict, outcome
@@ -121,20 +120,19 @@ class BatchRun:
         for warning, count in batch.warnings.most_common():
             log.warning("%s (%d requests)", warning, count)
 
-    def _store(self) -> ImageStore:
-        options = build(
-            StoreOptions,
+    def _store(self, s3: S3) -> ImageStore:
+        return open_store(
+            self.settings,
+            origin=self.origin,
+            s3=s3,
             s3_prefix=self.options.persist_to,
             aws_conn_id=self.options.aws_conn_id,
             filename=FILENAME,
             if_exists="replace",  # the place of an image is its name: what lies there is an earlier one of it
             max_concurrency=STORES,
-            allow_private_hosts=self.settings.allow_private_hosts,
-            verify=self.settings.verify,
         )
-        return ImageStore(options, origin=self.origin, authorize=self.settings.headers_for)
 
-    async def _fan(self, batch: Batch, journal: Journal, store: ImageStore) -> Verdict:
+    async def _fan(self, batch: Batch, journal: Journal, store: ImageStore, s3: S3) -> Verdict:
         todo, unknown = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")
         progress = self._progress(batch, missing=len(todo), unknown=len(unknown))
         pace = Pace(concurrency=self.options.max_concurrency, per_minute=self.options.requests_per_minute)
@@ -145,7 +143,6 @@ class BatchRun:
                 for client in clients:
                     await open_things.enter_async_context(client)
                 await open_things.enter_async_context(journal.writing())
-                inputs = S3Inputs(self.options.aws_conn_id)
                 fan_out = FanOut(
                     todo,
                     self.options,
@@ -155,7 +152,7 @@ class BatchRun:
                         self.options,
                         journal=journal,
                         pace=pace,
-                        inputs=inputs,
+                        s3=s3,
                         threads=threads,
                     ),
                     storing=Storing(store, journal, total=batch.images, threads=threads),

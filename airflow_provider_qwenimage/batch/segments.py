@@ -30,7 +30,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_qwenimage.storage.s3 import Bucket
+    from airflow_provider_qwenimage.storage.bucket import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class Segments:
         return written or self._read(name) == text
 
     def _read(self, name: str) -> bytes:
-        with self._bucket.open(self._bucket.uri(name)) as stored:
+        with self._bucket.open(name) as stored:
             return b"".join(stored.chunks())
 
     def _entry(self, line: bytes, name: str) -> Entry:

@@ -14,7 +14,7 @@ Checked means: one whole image, in a format, with sides, bytes and a ratio that 
 from __future__ import annotations
 
 import base64
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from airflow_provider_qwenimage.exceptions import (
 from airflow_provider_qwenimage.images.checked import MIB, Downloaded, check_size, receive, receive_data_url
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs, place
+from airflow_provider_qwenimage.storage.s3 import split_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog.models import Model
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest
+    from airflow_provider_qwenimage.storage.s3 import S3
 
     Pictured = TypeVar("Pictured", EditRequest, SequenceRequest)
 
 _MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
 _CHUNK = 1 << 20
+_BAD_REQUEST, _SERVER_ERROR = 400, 500
 _FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path"
 # What stands for an image that is not read yet, where only the form of a request is checked.
 _SOME_FILE = "data:image/png;base64,AAAA"
@@ -54,11 +56,11 @@ _SOME_LINK = "https://bucket.example/key"
 _UNRESERVED = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold unencoded besides letters, digits and _.-
 
 
-def sendable(request: Pictured, settings: Settings, *, aws_conn_id: str | None) -> Pictured:
+def sendable(request: Pictured, settings: Settings, s3: S3) -> Pictured:
     """
     Return the request with images that can be sent; a request the vendor would refuse has none read.
 
-    :param aws_conn_id: the connection for images in S3.
+    :param s3: reads and signs ``s3://`` images.
     :raises InvalidRequest: naming ``images[i]`` and the rule it breaks; nothing was sent to the gateway.
     :raises TransferError: an image could not be read now; a retry is free.
     """
@@ -66,9 +68,7 @@ def sendable(request: Pictured, settings: Settings, *, aws_conn_id: str | None) 
         return request
     named = request.model_copy(update={"model": request.model or settings.model})
     row = check(named, gateway=settings.gateway).model
-    with closing(S3Inputs(aws_conn_id)) as s3:
-        images = Inputs(settings, row, s3).ready(request.images)
-    return request.model_copy(update={"images": images})
+    return request.model_copy(update={"images": Inputs(settings, row, s3).ready(request.images)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Inputs:
 
     settings: Settings
     row: Model | None
-    s3: S3Inputs
+    s3: S3
 
     def ready(self, references: tuple[str, ...]) -> tuple[str, ...]:
         """Return one sendable image for each reference, in their order; ``sendable`` tells the errors."""
@@ -134,7 +134,7 @@ class Inputs:
             link = encoded(reference)
             return _SOME_FILE if self._takes_files else link
         if scheme == "s3":
-            place(reference)
+            split_object(reference)
             return _SOME_FILE if self._inlines else _SOME_LINK
         if scheme == "data":
             with receive_data_url(reference, max_bytes=self._cap) as image:
@@ -181,9 +181,16 @@ class Inputs:
             return self._inlined(downloads.fetch(encoded(url)))
 
     def _from_s3(self, uri: str) -> str:
-        with self.s3.open(uri) as found:
-            check_size(found.size, max_bytes=self._cap)
-            image = receive(found.chunks, max_bytes=self._cap)
+        try:
+            with self.s3.open(uri) as found:
+                check_size(found.size, max_bytes=self._cap)
+                image = receive(found.chunks(), max_bytes=self._cap)
+        except TransferError as error:
+            if not _BAD_REQUEST <= (error.status or 0) < _SERVER_ERROR:
+                raise
+            # What S3 refuses it will refuse again: no such key, no right to read it.
+            advice = f"Check the key, and what the connection {self.s3.aws_conn_id} may read."
+            raise InvalidRequest("images", error.what, advice=advice) from error
         if self._inlines:
             return self._inlined(image)
         with image:

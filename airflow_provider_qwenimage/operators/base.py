@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.payment.ledger import Ledger
+    from airflow_provider_qwenimage.storage.s3 import S3
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
 # What a task needs only once it runs is imported inside the methods: every parse of a Dag pays for the rest.
 
@@ -116,6 +118,14 @@ class QwenImageBaseOperator(BaseOperator):
         self.on_partial = on_partial
         self._job: Job | None = None
         self.outcome: Outcome | None = None  # what was stored, for links and lineage
+        self.store: ImageStore | None = None  # the place of the images, open since before they were paid
+
+    @cached_property
+    def s3(self) -> S3:
+        """The AWS connection, for input images and for the place of the new ones."""
+        from airflow_provider_qwenimage.storage.s3 import S3
+
+        return S3(self.aws_conn_id)
 
     @cached_property
     def hook(self) -> QwenImageHook:
@@ -132,11 +142,12 @@ class QwenImageBaseOperator(BaseOperator):
     def _execute(self, context: Context) -> list[str]:
         options = self._options()
         request = self._request()
-        with self.hook:
+        self.store = None
+        with self.hook, self.s3:
             ledger = self._ledger(context, request)
             begun = time.monotonic()
             kept = ledger.kept(on_unknown_outcome=options.on_unknown_outcome)
-            generation = self._wait(kept or self._pay(request, ledger, options), ledger, options)
+            generation = self._wait(kept or self._pay(context, request, ledger, options), ledger, options)
             if generation is not kept:
                 telemetry.delivered(generation, seconds=time.monotonic() - begun)
             return self._deliver(context, generation, ledger, options)
@@ -158,7 +169,8 @@ class QwenImageBaseOperator(BaseOperator):
         generation = Generation.model_validate(event["generation"])
         ledger.keep(generation)
         telemetry.delivered(generation)
-        return self._deliver(context, generation, ledger, options)
+        with self.s3:
+            return self._deliver(context, generation, ledger, options)
 
     def on_kill(self) -> None:
         """Cancel a job this worker waits for; one that has started goes on and is billed."""
@@ -208,18 +220,17 @@ class QwenImageBaseOperator(BaseOperator):
         telemetry.asked(request, gateway=settings.gateway.name, model=model, base_url=base_url)
         return Ledger.of(context, request=request.model_copy(update={"model": model}))
 
-    def _pay(self, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
+    def _pay(self, context: Context, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""
         from airflow_provider_qwenimage.operators.results import prepare
 
         planned = self.hook.plan(self._ready(request), inline=options.persist_to is not None)
         if self.deferrable and not planned.is_job:
-            self.log.info(
-                "%s has no job for this model: running on the worker.", self.hook.settings.gateway.title
-            )
+            title = self.hook.settings.gateway.title
+            self.log.info("%s has no job for this model: running on the worker.", title)
         # Whatever can fail before the request does so before its intent is on record, and before it is paid.
         self.hook.get_conn()
-        prepare(self, planned.request, options)
+        prepare(self, context, planned.request, options)
         ledger.intend()
         with ledger.settling("intent", on_unknown_outcome=options.on_unknown_outcome):
             outcome = self.hook.send(planned)

@@ -32,7 +32,7 @@ class _ImageTakingOperator(QwenImageBaseOperator):
     def _ready(self, request: Request) -> Request:
         from airflow_provider_qwenimage.gateway.inputs import sendable
 
-        return sendable(request, self.hook.settings, aws_conn_id=self.aws_conn_id)  # type: ignore[type-var]
+        return sendable(request, self.hook.settings, self.s3)  # type: ignore[type-var]
 
 
 class QwenImageEditOperator(_ImageTakingOperator):

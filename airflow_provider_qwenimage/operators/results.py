@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
     from airflow_provider_qwenimage.payment.ledger import Ledger
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
 
 _INLINE = ("b64_json", "b64", "base64", "file")  # vLLM-Omni and SGLang (contract 6.4)
@@ -70,11 +71,12 @@ def _keep(
     return stored
 
 
-def prepare(operator: QwenImageBaseOperator, request: Request, options: Options) -> None:
+def prepare(operator: QwenImageBaseOperator, context: Context, request: Request, options: Options) -> None:
     """
-    See to it, before anything is paid, that the images will have a place.
+    See to it, before anything is paid, that the images will have a place; it stays open for them.
 
-    :raises InvalidRequest: the author asks for images inside the reply and names no place for them.
+    :raises InvalidRequest: the author asks for images inside the reply and names no place for them, or the place
+        holds something else.
     :raises TransferError: the place cannot be reached; nothing was sent.
     """
     if not options.persist_to:
@@ -84,15 +86,26 @@ def prepare(operator: QwenImageBaseOperator, request: Request, options: Options)
                 "persist_to", f"is required with response_format={asked!r}: XCom takes no images"
             )
         return
-    from airflow_provider_qwenimage.storage.s3 import Bucket
-
     try:
-        bucket = Bucket(options.persist_to, aws_conn_id=operator.aws_conn_id, max_connections=1)
-        bucket.reach()
+        operator.store = _opened(operator, context, options.persist_to)
     except TransferError as error:
         error.billing, error.advice = "no", f"Nothing was sent or billed. {error.advice}".strip()
         raise
-    bucket.close()
+
+
+def _opened(operator: QwenImageBaseOperator, context: Context, prefix: str) -> ImageStore:
+    from airflow_provider_qwenimage.models.manifest import Origin
+    from airflow_provider_qwenimage.storage.store import open_store
+
+    settings, origin = operator.hook.settings, Origin.of(context)
+    try:
+        return open_store(
+            settings, origin=origin, s3=operator.s3, s3_prefix=prefix, aws_conn_id=operator.aws_conn_id
+        )
+    except InvalidRequest as error:
+        # S3 names what it was given after other operators' arguments; here only one of them can be meant.
+        field = "persist_to" if error.field in {"s3_prefix", "extra_args"} else error.field
+        raise InvalidRequest(field, error.rule, advice="Choose another prefix.") from None
 
 
 def push(operator: BaseOperator, context: Context, keys: dict[str, Any]) -> None:
@@ -117,21 +130,10 @@ def persist(
 
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
-    from airflow_provider_qwenimage.models.coercion import build
-    from airflow_provider_qwenimage.models.manifest import Failure, Origin
-    from airflow_provider_qwenimage.models.options import StoreOptions
+    from airflow_provider_qwenimage.models.manifest import Failure
     from airflow_provider_qwenimage.storage.sources import read_sources
-    from airflow_provider_qwenimage.storage.store import ImageStore
 
-    settings = operator.hook.settings
-    options = build(
-        StoreOptions,
-        s3_prefix=prefix,
-        aws_conn_id=operator.aws_conn_id,
-        allow_private_hosts=settings.allow_private_hosts,
-        verify=settings.verify,
-    )
-    with ImageStore(options, origin=Origin.of(context), authorize=settings.headers_for) as store:
+    with operator.store or _opened(operator, context, prefix) as store:
         outcome = store.store_all(
             read_sources(generation.images),
             places=[image.index for image in generation.images],

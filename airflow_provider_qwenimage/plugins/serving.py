@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.images.formats import content_type
 from airflow_provider_qwenimage.models.manifest import Manifest
-from airflow_provider_qwenimage.storage.s3 import Bucket, split_uri
+from airflow_provider_qwenimage.storage.s3 import S3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +88,7 @@ def manifest(uri: str, *, owner: Instance, aws_conn_id: str | None) -> Manifest:
 
 def _open(uri: str, aws_conn_id: str | None) -> StoredObject:
     try:
-        name, _ = split_uri(uri, field="uri")
-        return _bucket(f"s3://{name}/", aws_conn_id, int(time.monotonic() // _RENEWED)).open(uri)
+        return _s3(aws_conn_id, int(time.monotonic() // _RENEWED)).open(uri)
     except AirflowNotFoundException as error:
         raise NotServed(f"The API server knows no connection {aws_conn_id}.") from error
     except TransferError as error:
@@ -99,6 +98,6 @@ def _open(uri: str, aws_conn_id: str | None) -> StoredObject:
 
 
 @lru_cache(maxsize=_CONNECTIONS)
-def _bucket(uri: str, aws_conn_id: str | None, _: int) -> Bucket:
+def _s3(aws_conn_id: str | None, _: int) -> S3:
     """Return a client that is kept for a while: making one costs more than reading an image."""
-    return Bucket(uri, aws_conn_id=aws_conn_id, field="uri")
+    return S3(aws_conn_id)

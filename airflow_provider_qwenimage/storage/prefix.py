@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
-    from airflow_provider_qwenimage.storage.s3 import Bucket
+    from airflow_provider_qwenimage.storage.bucket import Bucket
 
 log = logging.getLogger(__name__)
 
 
-class Shelf:
+class Prefix:
     """
     One prefix while a set is stored there: listed once, at the start.
 
-    :param bucket: the prefix.
+    :param bucket: its objects.
     :param origin: the task that stores.
     :param deep: whether names may lie in folders below the prefix.
     :raises InvalidRequest: where a ``manifest.json`` lies there that this provider did not write.
@@ -112,7 +112,7 @@ class Shelf:
         if name not in self._sizes:
             return ()
         uri = self._bucket.uri(name)
-        with self._bucket.open(uri) as stored:
+        with self._bucket.open(name) as stored:
             text = b"".join(stored.chunks())
         try:
             manifest = Manifest.load(text, where=uri)

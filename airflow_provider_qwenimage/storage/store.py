@@ -14,12 +14,11 @@ One prefix holds one set. Whatever dies, wherever it dies, the next run of the s
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import (
@@ -29,44 +28,55 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     TransferError,
 )
-from airflow_provider_qwenimage.images.checked import (
-    Measured,
-    measure,
-    receive,
-    receive_bytes,
-    receive_data_url,
-)
+from airflow_provider_qwenimage.images.checked import measure, receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
-from airflow_provider_qwenimage.images.formats import ImageFacts, extension
+from airflow_provider_qwenimage.models.coercion import build
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, Outcome, StoredImage
+from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.storage.bucket import Bucket
 from airflow_provider_qwenimage.storage.filename import Filename
-from airflow_provider_qwenimage.storage.prefix import Shelf
-from airflow_provider_qwenimage.storage.s3 import Bucket
+from airflow_provider_qwenimage.storage.objects import ImageObjects, measured
+from airflow_provider_qwenimage.storage.prefix import Prefix
+from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.links import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_qwenimage.images.checked import Downloaded
-    from airflow_provider_qwenimage.models.options import StoreOptions
     from airflow_provider_qwenimage.storage.sources import ImageSource
-
-    # Writes an image under a name, exclusively or not; returns whether it did.
-    Write = Callable[[str, bool], bool]
 
 log = logging.getLogger(__name__)
 
 _LASTING = (ImageExpired, ImageTooLarge, BlockedHost)  # a retry meets them again
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """Which image of the set has a name, and the future of its record."""
+class Trust(Protocol):
+    """Which image hosts are trusted, and which are shown a key; ``gateway.connection.Settings`` says it."""
 
-    index: int
-    sha256: str
-    record: Future[StoredImage] = field(default_factory=Future)
+    @property
+    def allow_private_hosts(self) -> bool: ...  # noqa: D102
+    @property
+    def verify(self) -> bool | str: ...  # noqa: D102
+    def headers_for(self, url: str) -> dict[str, str]: ...  # noqa: D102
+
+
+def open_store(trust: Trust | None, *, origin: Origin, s3: S3 | None = None, **options: Any) -> ImageStore:
+    """
+    Open the place of one set, which asks S3 for all that can be wrong with it: nothing needs to be paid before.
+
+    :param trust: the gateway's connection; without one only public hosts are fetched from.
+    :param origin: the task that stores.
+    :param s3: a client to share, which stays open; without one the store has its own.
+    :param options: the fields of ``StoreOptions``, which may be a template's text.
+    :raises InvalidRequest: naming the option that cannot work.
+    :raises TransferError: where the prefix cannot be listed, or holds a set and ``if_exists`` is ``fail``.
+    """
+    if trust is None:
+        return ImageStore(build(StoreOptions, **options), origin=origin, s3=s3)
+    options |= {"allow_private_hosts": trust.allow_private_hosts, "verify": trust.verify}
+    return ImageStore(build(StoreOptions, **options), origin=origin, s3=s3, authorize=trust.headers_for)
 
 
 class ImageStore:
@@ -74,11 +84,8 @@ class ImageStore:
     Stores the images of one set; a context manager, its methods may be called from many threads.
 
     :param options: where, under which names, and what to do with what is there.
-    :param origin: the task that stores.
     :param downloads: how images are fetched; made from ``options`` where omitted.
-    :param authorize: see ``Downloads``.
-    :raises InvalidRequest: for a prefix, a file name or ``extra_args`` that cannot work.
-    :raises TransferError: where the prefix cannot be listed, or holds a set and ``if_exists`` is ``fail``.
+    :param authorize: see ``Downloads``; ``open_store`` tells the rest.
     """
 
     def __init__(
@@ -86,6 +93,7 @@ class ImageStore:
         options: StoreOptions,
         *,
         origin: Origin | None = None,
+        s3: S3 | None = None,
         downloads: Downloads | None = None,
         authorize: Authorize = anonymous,
     ) -> None:
@@ -93,35 +101,33 @@ class ImageStore:
         self._origin = origin or Origin()
         self._filename = Filename(options.filename)
         self._stopped = threading.Event()
-        self._begun = time.monotonic()
-        self._claims: dict[str, _Claim] = {}
-        self._lock = threading.Lock()
-        self._bucket = Bucket(
-            options.s3_prefix,
-            aws_conn_id=options.aws_conn_id,
-            max_connections=options.max_concurrency,
-            extra_args=options.extra_args,
-        )
-        self._downloads = downloads or Downloads(
-            limits=Limits(max_bytes=options.max_image_bytes, allow_private_hosts=options.allow_private_hosts),
-            verify=options.verify,
-            max_connections=options.max_concurrency,
-            sleep=self._sleep,
-            authorize=authorize,
-        )
-        self._shelf = Shelf(
+        self._begun: float | None = None
+        with ExitStack() as opened:  # what was opened is closed where opening the rest fails
+            self._s3 = s3 or opened.enter_context(
+                S3(options.aws_conn_id, max_connections=options.max_concurrency)
+            )
+            self._downloads = opened.enter_context(downloads or self._downloading(authorize))
+            self._bucket = Bucket(options.s3_prefix, self._s3, extra_args=options.extra_args)
+            self._prefix = Prefix(
+                self._bucket,
+                origin=self._origin,
+                if_exists=options.if_exists,
+                deep=self._filename.has_folders,
+            )
+            self._opened = opened.pop_all()
+        self._objects = ImageObjects(
             self._bucket,
-            origin=self._origin,
+            self._prefix,
+            self._filename,
             if_exists=options.if_exists,
-            deep=self._filename.has_folders,
+            map_index=self._origin.map_index,
         )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._downloads.close()
-        self._bucket.close()
+        self._opened.close()
 
     def store_all(
         self, sources: Sequence[ImageSource], *, missing: Sequence[Failure] = (), places: Sequence[int] = ()
@@ -167,19 +173,19 @@ class ImageStore:
         :param index: its position in the set.
         :raises TransferError: saying why not.
         """
+        if self._begun is None:
+            self._begun = time.monotonic()
         if self.options.if_exists == "skip" and source.kind == "http":
-            known = self._shelf.find(source.location, index)
+            known = self._prefix.find(source.location, index)
             if known is not None:
                 # Without a request to its host, whatever became of the link; under another name, by a copy.
-                image = _measured(known)
-                return self._place(image, self._copying(image, known.uri), source, index, at=known.uri)
+                return self._objects.copy(measured(known), known.uri, source, index)
         if source.kind == "s3":
-            with self._bucket.open(source.location) as stored:
+            with self._s3.open(source.location) as stored:
                 image = measure(stored, max_bytes=self.options.max_image_bytes)
-            write = self._copying(image, source.location, etag=stored.etag)
-            return self._place(image, write, source, index, at=source.location)
+            return self._objects.copy(image, source.location, source, index, etag=stored.etag)
         with self._arrival(source) as arrived:
-            return self._place(arrived, self._writing(arrived), source, index)
+            return self._objects.upload(arrived, source, index)
 
     def finish(
         self,
@@ -191,12 +197,13 @@ class ImageStore:
     ) -> Outcome:
         """Write the manifest of a set that is complete or may have failures; leave word of any other."""
         log.info("%d images stored under %s, %d failed", len(images), self._bucket.uri(""), len(failures))
-        telemetry.stored(images, failures, seconds=time.monotonic() - self._begun)
+        now = time.monotonic()
+        telemetry.stored(images, failures, seconds=now - (now if self._begun is None else self._begun))
         if not failures or (self.options.on_error == "partial" and images):
             told = sorted((*missing, *failures), key=lambda failure: failure.index)
-            return Outcome(tuple(images), tuple(failures), self._shelf.publish(images, told))
+            return Outcome(tuple(images), tuple(failures), self._prefix.publish(images, told))
         try:
-            self._shelf.leave(images)
+            self._prefix.leave(images)
         except TransferError as error:  # the failures themselves are what has to be told
             log.warning("%s", error)
         lasting = bool(errors) and all(isinstance(error, _LASTING) for error in errors)
@@ -210,123 +217,16 @@ class ImageStore:
             return receive_data_url(source.location, max_bytes=limit)
         return self._downloads.fetch(source.location, expires=moment(source.fields.expires_at))
 
-    def _writing(self, image: Downloaded) -> Write:
-        def write(name: str, exclusive: bool) -> bool:
-            kind = image.facts.content_type
-            return self._bucket.put(
-                name, image.body, content_type=kind, sha256=image.sha256, exclusive=exclusive
-            )
-
-        return write
-
-    def _copying(self, image: Measured, uri: str, *, etag: str | None = None) -> Write:
-        def write(name: str, _: bool) -> bool:
-            kind = image.facts.content_type
-            self._bucket.copy(uri, name, content_type=kind, sha256=image.sha256, etag=etag)
-            return True
-
-        return write
-
-    def _place(
-        self, image: Measured, write: Write, source: ImageSource, index: int, *, at: str | None = None
-    ) -> StoredImage:
-        """Write an image under its name; images of one set that share name and bytes are written once."""
-        name = self._filename.render(
-            index=index,
-            sha256=image.sha256,
-            ext=image.facts.ext,
-            fields=source.fields,
-            map_index=self._origin.map_index,
+    def _downloading(self, authorize: Authorize) -> Downloads:
+        options = self.options
+        return Downloads(
+            limits=Limits(max_bytes=options.max_image_bytes, allow_private_hosts=options.allow_private_hosts),
+            verify=options.verify,
+            max_connections=options.max_concurrency,
+            sleep=self._sleep,
+            authorize=authorize,
         )
-        mine = _Claim(index, image.sha256)
-        with self._lock:
-            first = self._claims.get(name)
-            # A request that was paid again brings other bytes for the same place.
-            if first is None or first.index == index:
-                first = self._claims[name] = mine
-        if first.sha256 != image.sha256:
-            raise TransferError(f"Another image of the set is stored as {self._bucket.uri(name)}")
-        if first is not mine:
-            record = first.record.result()
-            return _record(record.uri, _measured(record), source, index)
-        try:
-            uri, held = self._settle(image, write, name, at=at)
-        except BaseException as error:
-            with self._lock:
-                del self._claims[name]
-            mine.record.set_exception(error)
-            raise
-        mine.record.set_result(_record(uri, held, source, index))
-        return mine.record.result()
-
-    def _settle(self, image: Measured, write: Write, name: str, *, at: str | None) -> tuple[str, Measured]:
-        """Write, skip or refuse, as ``if_exists`` says; return what then lies under ``name``."""
-        uri, rule, there = self._bucket.uri(name), self.options.if_exists, self._shelf.size(name)
-        if at == uri:
-            return uri, image
-        if there is not None and rule == "fail":
-            raise _taken(uri)
-        if there is not None and rule == "skip":
-            if not self._filename.tells_content:
-                return uri, self._held(uri)
-            if there == image.size:
-                return uri, image
-            log.debug("%s is cut short and is written again", uri)
-        self._shelf.withdraw()
-        if write(name, rule != "replace" and there is None):
-            log.debug("Stored %s", uri)
-            return uri, image
-        # Someone wrote it since the listing: another run, or our own request whose answer was lost.
-        held = self._held(uri)
-        if rule == "fail" and held.sha256 != image.sha256:
-            raise _taken(uri)
-        return uri, held
-
-    def _held(self, uri: str) -> Measured:
-        """Return what an object that stays as it is truly holds."""
-        with self._bucket.open(uri) as stored, receive(stored.chunks(), max_bytes=sys.maxsize) as image:
-            return Measured(image.size, image.sha256, image.facts)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise TransferError("The task was stopped")
-
-
-def store_images(
-    sources: Sequence[ImageSource],
-    options: StoreOptions,
-    *,
-    origin: Origin | None = None,
-    downloads: Downloads | None = None,
-    authorize: Authorize = anonymous,
-) -> Outcome:
-    """Store a set and return what became of it; see ``ImageStore``."""
-    with ImageStore(options, origin=origin, downloads=downloads, authorize=authorize) as store:
-        return store.store_all(sources)
-
-
-def _record(uri: str, image: Measured, source: ImageSource, index: int) -> StoredImage:
-    return StoredImage(
-        uri=uri,
-        index=index,
-        content_type=image.facts.content_type,
-        bytes=image.size,
-        sha256=image.sha256,
-        width=image.facts.width,
-        height=image.facts.height,
-        **source.fields.model_dump(),
-    )
-
-
-def _measured(image: StoredImage) -> Measured:
-    facts = ImageFacts(
-        content_type=image.content_type,
-        ext=extension(image.content_type),
-        width=image.width,
-        height=image.height,
-    )
-    return Measured(size=image.bytes, sha256=image.sha256, facts=facts)
-
-
-def _taken(uri: str) -> TransferError:
-    return TransferError(f"{uri} exists, and if_exists is 'fail'")

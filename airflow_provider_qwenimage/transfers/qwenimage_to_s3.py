@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Outcome
-    from airflow_provider_qwenimage.models.options import StoreOptions
+    from airflow_provider_qwenimage.storage.store import ImageStore
 
 
 class QwenImageToS3Operator(BaseOperator):
@@ -95,16 +95,11 @@ class QwenImageToS3Operator(BaseOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> list[str]:
-        from airflow_provider_qwenimage.images.download import anonymous
-        from airflow_provider_qwenimage.models.manifest import Origin
         from airflow_provider_qwenimage.storage.sources import read_sources
-        from airflow_provider_qwenimage.storage.store import store_images
 
-        sources, settings = read_sources(self.images), self._settings()
-        authorize = settings.headers_for if settings else anonymous
-        options = self._options(settings)
-        outcome = store_images(sources, options, origin=Origin.of(context), authorize=authorize)
-        self.outcome = outcome
+        sources = read_sources(self.images)
+        with self._store(context) as store:
+            self.outcome = outcome = store.store_all(sources)
         self._tell(context, outcome)
         outcome.raise_if_incomplete()
         return outcome.uris
@@ -115,15 +110,13 @@ class QwenImageToS3Operator(BaseOperator):
 
         return lineage(inputs=self.images, prefix=self.s3_prefix, outcome=self.outcome)
 
-    def _options(self, settings: Settings | None) -> StoreOptions:
-        from airflow_provider_qwenimage.models.coercion import build
-        from airflow_provider_qwenimage.models.options import StoreOptions
+    def _store(self, context: Context) -> ImageStore:
+        from airflow_provider_qwenimage.models.manifest import Origin
+        from airflow_provider_qwenimage.storage.store import open_store
 
-        trust: dict[str, Any] = {}
-        if settings:
-            trust = {"allow_private_hosts": settings.allow_private_hosts, "verify": settings.verify}
-        return build(
-            StoreOptions,
+        return open_store(
+            self._settings(),
+            origin=Origin.of(context),
             s3_prefix=self.s3_prefix,
             aws_conn_id=self.aws_conn_id,
             filename=self.filename,
@@ -132,7 +125,6 @@ class QwenImageToS3Operator(BaseOperator):
             max_image_bytes=self.max_image_bytes,
             extra_args=self.extra_args,
             on_error=self.on_error,
-            **trust,
         )
 
     def _settings(self) -> Settings | None:

@@ -13,7 +13,7 @@ from airflow_provider_qwenimage.batch.items import read_batch
 from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.storage.s3_inputs import S3Inputs
+from airflow_provider_qwenimage.storage.s3 import S3
 from harness import InMemoryAirflow
 from operators.pictures import picture
 
@@ -24,7 +24,7 @@ EDIT = "qwen-image-edit-plus"
 def no_s3(request, monkeypatch):
     """A check that asks S3 for anything about an input image fails."""
     if "shelf" not in request.fixturenames:
-        monkeypatch.setattr(S3Inputs, "_connected", lambda _: pytest.fail("S3 was asked"))
+        monkeypatch.setattr(S3, "_connected", lambda _: pytest.fail("S3 was asked"))
 
 
 @pytest.fixture

@@ -301,7 +301,7 @@ def test_a_key_that_does_not_exist_is_refused_without_a_request(
     uri = f"s3://{key}/photo.png" if key == "no-such-bucket" else f"s3://{bucket}/{key}"
     attempt = InMemoryAirflow().run(edit(qwenimage_connection(), uri))
     assert isinstance(attempt.error, InvalidRequest)
-    assert f"images[0]: {uri} cannot be read: NoSuch" in str(attempt.error)
+    assert f"images[0]: S3 did not read {uri}: NoSuch" in str(attempt.error)
     assert gateway.state.posts == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.storage.sources import read_sources
-from airflow_provider_qwenimage.storage.store import store_images
+from airflow_provider_qwenimage.storage.store import ImageStore
 from store.file_server import FileServer
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def keep(prefix: str) -> Callable[..., Any]:
         chosen = StoreOptions(s3_prefix=prefix, allow_private_hosts=True, **options)
         limits = Limits(max_bytes=chosen.max_image_bytes, allow_private_hosts=True, attempts=attempts)
         downloads = Downloads(limits=limits, sleep=lambda _: None)
-        return store_images(read_sources(images), chosen, origin=origin, downloads=downloads)
+        with ImageStore(chosen, origin=origin, downloads=downloads) as store:
+            return store.store_all(read_sources(images))
 
     return run
 

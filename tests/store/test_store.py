@@ -10,6 +10,7 @@ from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, TransferIncomplete
 from airflow_provider_qwenimage.images.checked import receive_bytes
@@ -17,7 +18,8 @@ from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.models.manifest import Manifest, Origin
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.models.results import GeneratedImage
-from airflow_provider_qwenimage.storage.s3 import Bucket
+from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.storage.sources import read_sources
 from airflow_provider_qwenimage.storage.store import ImageStore
 from store.file_server import Answer, png
@@ -68,24 +70,24 @@ def test_bytes_are_stored_unaltered_and_described(files, keep, objects, prefix):
 
 
 def test_the_checksum_of_the_bytes_goes_with_them(prefix, objects):
-    bucket, sent = Bucket(prefix), []
-    bucket._client.meta.events.register(
+    s3, sent = S3(), []
+    s3.client.meta.events.register(
         "before-send.s3.PutObject", lambda request, **_: sent.append(request.headers)
     )
-    bucket.put("a.png", png(1), content_type="image/png", sha256=sha(png(1)))
+    Bucket(prefix, s3).put("a.png", png(1), content_type="image/png", sha256=sha(png(1)))
     stated = b64decode(sent[0]["x-amz-checksum-sha256"])
     assert stated == hashlib.sha256(png(1)).digest()
     assert objects.read("a.png") == png(1)
 
 
 def test_a_small_image_is_sent_at_once_and_a_large_one_once_the_server_is_ready(prefix, objects):
-    bucket, asked = Bucket(prefix), []
+    s3, asked = S3(), []
     note = lambda request, **_: asked.append("Expect" in request.headers)  # noqa: E731
-    bucket._client.meta.events.register("before-send.s3.PutObject", note)
+    s3.client.meta.events.register("before-send.s3.PutObject", note)
     large = png(1, width=1500, height=1200)
     for body in (png(1), large):
         with receive_bytes(body, max_bytes=10**8) as image:
-            bucket.put("a.png", image.body, content_type="image/png", sha256=image.sha256)
+            Bucket(prefix, s3).put("a.png", image.body, content_type="image/png", sha256=image.sha256)
     assert asked == [False, True]
     assert objects.read("a.png") == large
 
@@ -498,11 +500,57 @@ def test_the_connection_s_own_botocore_options_hold_and_the_pool_is_large_enough
         "s3": {"addressing_style": "path"},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", json.dumps(connection))
-    config = Bucket(f"s3://{bucket}/p", aws_conn_id="aws_other", max_connections=40)._client.meta.config
+    config = S3("aws_other", max_connections=40).client.meta.config
     assert config.max_pool_connections == 40
     assert config.retries["total_max_attempts"] == 8 or config.retries["max_attempts"] == 7
     assert config.s3["addressing_style"] == "path"
     connection["extra"]["config_kwargs"] = {"max_pool_connections": 99}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", json.dumps(connection))
-    config = Bucket(f"s3://{bucket}/p", aws_conn_id="aws_other", max_connections=40)._client.meta.config
+    config = S3("aws_other", max_connections=40).client.meta.config
     assert config.max_pool_connections == 99
+
+
+@pytest.mark.parametrize(
+    ("chosen", "signed"), [({}, "X-Amz-Algorithm=AWS4"), ({"signature_version": "s3"}, "AWSAccessKeyId=")]
+)
+def test_a_link_has_a_version_4_signature_unless_the_connection_chose_another(
+    s3, bucket, monkeypatch, chosen, signed
+):
+    connection = json.loads(s3.connection)
+    connection["extra"]["config_kwargs"] = {"s3": {"addressing_style": "path"}, **chosen}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", json.dumps(connection))
+    with S3("aws_other") as opened:
+        assert signed in opened.link(f"s3://{bucket}/a.png")
+
+
+def test_an_express_bucket_still_gets_its_session(monkeypatch):
+    fields = {"conn_type": "aws", "login": "access", "password": "secret-secret"}
+    extra = {"region_name": "us-east-1", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", json.dumps({**fields, "extra": extra}))
+    asked = []
+
+    class Nothing:
+        def stream(self, *_, **__):
+            return iter(())
+
+    def refuse(request, **_):
+        asked.append(request.url)
+        return AWSResponse(request.url, 403, {}, Nothing())
+
+    with S3("aws_other") as opened:
+        opened.client.meta.events.register("before-send.s3", refuse)
+        with pytest.raises(TransferError) as caught:
+            opened.open("s3://photos--use1-az4--x-s3/a.png")
+    assert caught.value.status == 403
+    assert [url.rpartition("/")[2] for url in asked] == ["?session"]
+
+
+def test_a_closed_client_is_made_anew_and_one_never_used_is_not_made(moto_s3, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", moto_s3.connection)
+    s3 = S3("aws_other")
+    s3.close()
+    first = s3.client
+    assert s3.client is first
+    s3.close()
+    assert s3.client is not first
+    s3.close()

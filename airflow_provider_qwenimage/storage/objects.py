@@ -1,0 +1,174 @@
+"""The objects of one set: which image has which name, and each of them written once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.exceptions import TransferError
+from airflow_provider_qwenimage.images.checked import Measured, receive
+from airflow_provider_qwenimage.images.formats import ImageFacts, extension
+from airflow_provider_qwenimage.models.manifest import StoredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_qwenimage.defaults import IfExists
+    from airflow_provider_qwenimage.images.checked import Downloaded
+    from airflow_provider_qwenimage.storage.bucket import Bucket
+    from airflow_provider_qwenimage.storage.filename import Filename
+    from airflow_provider_qwenimage.storage.prefix import Prefix
+    from airflow_provider_qwenimage.storage.sources import ImageSource
+
+    # Writes an image under a name, exclusively or not; returns whether it did.
+    Write = Callable[[str, bool], bool]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Which image of the set has a name, and the future of its record."""
+
+    index: int
+    sha256: str
+    record: Future[StoredImage] = field(default_factory=Future)
+
+
+class ImageObjects:
+    """
+    Puts the images of one set under their names; safe to share between threads.
+
+    :param prefix: what lay there when the set began.
+    :param if_exists: of an object under an image's name.
+    :param map_index: of the task, for the names.
+    """
+
+    def __init__(
+        self, bucket: Bucket, prefix: Prefix, filename: Filename, *, if_exists: IfExists, map_index: int
+    ) -> None:
+        self._bucket, self._prefix, self._filename = bucket, prefix, filename
+        self._if_exists, self._map_index = if_exists, map_index
+        self._claims: dict[str, _Claim] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, image: Downloaded, source: ImageSource, index: int) -> StoredImage:
+        """Store an image whose bytes are at hand."""
+
+        def write(name: str, exclusive: bool) -> bool:
+            kind = image.facts.content_type
+            return self._bucket.put(
+                name, image.body, content_type=kind, sha256=image.sha256, exclusive=exclusive
+            )
+
+        return self._place(image, write, source, index)
+
+    def copy(
+        self, image: Measured, uri: str, source: ImageSource, index: int, *, etag: str | None = None
+    ) -> StoredImage:
+        """
+        Store an image that lies in S3 already, by a copy on the server; where it lies as it should, by nothing.
+
+        :param etag: refuse where the object at ``uri`` is another by now.
+        """
+
+        def write(name: str, _: bool) -> bool:
+            kind = image.facts.content_type
+            self._bucket.copy(uri, name, content_type=kind, sha256=image.sha256, etag=etag)
+            return True
+
+        return self._place(image, write, source, index, at=uri)
+
+    def _place(
+        self, image: Measured, write: Write, source: ImageSource, index: int, *, at: str | None = None
+    ) -> StoredImage:
+        """Write an image under its name; images of one set that share name and bytes are written once."""
+        name = self._filename.render(
+            index=index,
+            sha256=image.sha256,
+            ext=image.facts.ext,
+            fields=source.fields,
+            map_index=self._map_index,
+        )
+        mine = _Claim(index, image.sha256)
+        with self._lock:
+            first = self._claims.get(name)
+            # A request that was paid again brings other bytes for the same place.
+            if first is None or first.index == index:
+                first = self._claims[name] = mine
+        if first.sha256 != image.sha256:
+            raise TransferError(f"Another image of the set is stored as {self._bucket.uri(name)}")
+        if first is not mine:
+            record = first.record.result()
+            return _record(record.uri, measured(record), source, index)
+        try:
+            uri, held = self._write_once(image, write, name, at=at)
+        except BaseException as error:
+            with self._lock:
+                del self._claims[name]
+            mine.record.set_exception(error)
+            raise
+        mine.record.set_result(_record(uri, held, source, index))
+        return mine.record.result()
+
+    def _write_once(
+        self, image: Measured, write: Write, name: str, *, at: str | None
+    ) -> tuple[str, Measured]:
+        """Write, skip or refuse, as ``if_exists`` says; return what then lies under ``name``."""
+        uri, rule, there = self._bucket.uri(name), self._if_exists, self._prefix.size(name)
+        if at == uri:
+            return uri, image
+        if there is not None and rule == "fail":
+            raise _taken(uri)
+        if there is not None and rule == "skip":
+            if not self._filename.tells_content:
+                return uri, self._held(name)
+            if there == image.size:
+                return uri, image
+            log.debug("%s is cut short and is written again", uri)
+        self._prefix.withdraw()
+        if write(name, rule != "replace" and there is None):
+            log.debug("Stored %s", uri)
+            return uri, image
+        # Someone wrote it since the listing: another run, or our own request whose answer was lost.
+        held = self._held(name)
+        if rule == "fail" and held.sha256 != image.sha256:
+            raise _taken(uri)
+        return uri, held
+
+    def _held(self, name: str) -> Measured:
+        """Return what an object that stays as it is truly holds."""
+        with self._bucket.open(name) as stored, receive(stored.chunks(), max_bytes=sys.maxsize) as image:
+            return Measured(image.size, image.sha256, image.facts)
+
+
+def measured(image: StoredImage) -> Measured:
+    """Return what the record of a stored image says of its bytes."""
+    facts = ImageFacts(
+        content_type=image.content_type,
+        ext=extension(image.content_type),
+        width=image.width,
+        height=image.height,
+    )
+    return Measured(size=image.bytes, sha256=image.sha256, facts=facts)
+
+
+def _record(uri: str, image: Measured, source: ImageSource, index: int) -> StoredImage:
+    return StoredImage(
+        uri=uri,
+        index=index,
+        content_type=image.facts.content_type,
+        bytes=image.size,
+        sha256=image.sha256,
+        width=image.facts.width,
+        height=image.facts.height,
+        **source.fields.model_dump(),
+    )
+
+
+def _taken(uri: str) -> TransferError:
+    return TransferError(f"{uri} exists, and if_exists is 'fail'")

@@ -1,0 +1,197 @@
+"""The one S3 client: made of an AWS connection, it reads and signs objects; what botocore raises is translated here."""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_qwenimage.defaults import MAX_CONCURRENCY
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+from airflow_provider_qwenimage.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Seconds; a request ends within minutes, and one that waits for a rate limit is sent with the same link.
+LINK_LIFETIME = 3600
+_URI = re.compile(r"s3://([a-z0-9A-Z][a-zA-Z0-9.\-_]{1,254})(?:/(.*))?", re.DOTALL)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 18
+
+
+def split_uri(uri: object, *, field: str) -> tuple[str, str]:
+    """
+    Take ``s3://bucket/key`` apart.
+
+    :raises InvalidRequest: naming ``field``.
+    """
+    match = _URI.fullmatch(uri.strip()) if isinstance(uri, str) else None
+    if match is None:
+        raise InvalidRequest(field, f"must look like s3://bucket/path/, got {redact(repr(uri), limit=80)}")
+    return match[1], (match[2] or "").lstrip("/")
+
+
+def split_prefix(uri: object, *, field: str) -> tuple[str, str]:
+    """Take a prefix apart as ``split_uri`` does; what is not empty ends in a slash."""
+    bucket, key = split_uri(uri, field=field)
+    return bucket, f"{key.rstrip('/')}/" if key else ""
+
+
+def split_object(uri: object, *, field: str = "images") -> tuple[str, str]:
+    """Take the URI of one object apart as ``split_uri`` does; a bucket alone is none."""
+    bucket, key = split_uri(uri, field=field)
+    if not key:
+        raise InvalidRequest(field, f"{uri} names a bucket and no key")
+    return bucket, key
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """
+    An object that is being read; ``body`` must be closed.
+
+    :param sha256: of its bytes, as its metadata tells; ``None`` where it does not.
+    :param etag: empty where the server gives none.
+    """
+
+    uri: str
+    size: int
+    sha256: str | None
+    etag: str
+    body: Any
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes as they arrive."""
+        with translated("read", self.uri):
+            yield from self.body.iter_chunks(_CHUNK)
+
+    def head(self, size: int) -> bytes:
+        """Return the first ``size`` bytes."""
+        with translated("read", self.uri):
+            return bytes(self.body.read(size))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.body.close()
+
+
+class S3:
+    """
+    What one AWS connection leads to; a context manager that many threads may share.
+
+    The client is made at the first use: a task that needs none makes none.
+
+    :param aws_conn_id: every option of the connection holds, its own botocore configuration included.
+    :param max_connections: the connection pool holds at least as many.
+    """
+
+    def __init__(
+        self, aws_conn_id: str | None = "aws_default", *, max_connections: int = MAX_CONCURRENCY
+    ) -> None:
+        self.aws_conn_id = aws_conn_id
+        self._max_connections = max_connections
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def client(self) -> Any:
+        """The client of botocore."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._connected()
+            return self._made
+
+    def open(self, uri: str) -> StoredObject:
+        """
+        Start to read an object.
+
+        :raises TransferError: it cannot be read; ``status`` tells what S3 answered, where it did.
+        """
+        bucket, key = split_object(uri)
+        with translated("read", uri):
+            answer = self.client.get_object(Bucket=bucket, Key=key)
+        # Some servers capitalise the names of user metadata.
+        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        stated = str(metadata.get("sha256", "")).lower()
+        return StoredObject(
+            uri=uri,
+            size=answer["ContentLength"],
+            sha256=stated if _SHA256.fullmatch(stated) else None,
+            etag=answer.get("ETag", ""),
+            body=answer["Body"],
+        )
+
+    def link(self, uri: str) -> str:
+        """Return a URL that reads the object for an hour, with no key beside it."""
+        bucket, key = split_object(uri)
+        with translated("sign", uri):
+            link = self.client.generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=LINK_LIFETIME
+            )
+        return str(link)
+
+    def close(self) -> None:
+        """Close the connections, where any were opened."""
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            made.close()
+
+    def _connected(self) -> Any:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+        from botocore.config import Config
+
+        # A hook's ``config`` replaces the connection's ``config_kwargs``, so ours is merged into them.
+        config: Any = S3Hook(aws_conn_id=self.aws_conn_id).config
+        pool = max(self._max_connections, getattr(config, "max_pool_connections", 0) or 0)
+        # Over plain HTTP, botocore would hash every body a second time to sign it. The checksum is a signed header
+        # already, and the server holds the body against it: the same proof for half the work.
+        signing = {"payload_signing_enabled": False, **(getattr(config, "s3", None) or {})}
+        ours = Config(max_pool_connections=pool, s3=signing)  # type: ignore[no-untyped-call]
+        client: Any = S3Hook(aws_conn_id=self.aws_conn_id, config=config.merge(ours)).get_conn()
+        client.meta.events.register("choose-signer.s3.GetObject", _sign_links_with_version_4)
+        return client
+
+
+def _sign_links_with_version_4(signature_version: str, **_: Any) -> str | None:
+    """
+    Choose the signature of links, where the connection chose none.
+
+    Every S3-compatible server reads version 4; botocore's default for links is version 2. The client's own
+    ``signature_version`` is no place for it: that would also overrule the sessions of S3 Express buckets.
+    """
+    return "s3v4-query" if signature_version == "v4-query" else None
+
+
+@contextmanager
+def translated(verb: str, uri: str) -> Iterator[None]:
+    """Turn what botocore raises into an error that names the object and carries no credentials."""
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        reason = f"{said.get('Code', 'an error')} {said.get('Message', '')}".strip()
+        raise TransferError(
+            f"S3 did not {verb} {uri}: {redact(reason)}",
+            status=error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"),
+            advice="Check the bucket, and what the AWS connection may do there.",
+        ) from error
+    except ParamValidationError as error:
+        raise InvalidRequest("extra_args", redact(error)) from error
+    except (BotoCoreError, HTTPClientError) as error:
+        raise TransferError(
+            f"S3 could not {verb} {uri}: {redact(error)}", advice="Check the AWS connection; a retry is free."
+        ) from error

@@ -266,7 +266,7 @@ def test_a_job_is_asked_for_only_where_it_was_submitted(gateway, qwenimage_conne
         job = hook.submit(GenerateRequest(prompt="a teapot", model="wan2.5-t2i-preview"))
     elsewhere = QwenImageHook(qwenimage_connection("dashscope-intl", conn_id="elsewhere"))
     with pytest.raises(
-        JobFailed, match="was submitted to dashscope at .* leads to dashscope-intl"
+        JobFailed, match=r"was submitted to dashscope at .* leads to dashscope-intl"
     ) as refused:
         call(elsewhere, "wait", job)
     assert (refused.value.billing, refused.value.job_id) == ("maybe", job.id)

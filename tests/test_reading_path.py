@@ -67,7 +67,7 @@ class Walk:
 def walking():
     walk = Walk()
     for kept in gc.get_objects():  # what an earlier test has read of the catalogue is read again
-        if isinstance(kept, _lru_cache_wrapper) and kept.__module__.startswith(ROOT.name):
+        if type(kept) is _lru_cache_wrapper and kept.__module__.startswith(ROOT.name):
             kept.cache_clear()
     threading.setprofile(walk)
     sys.setprofile(walk)

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import restore
 from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
-from airflow_provider_qwenimage.operators.links import LINKS
+from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-    from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.payment.ledger import Ledger
-    from airflow_provider_qwenimage.storage.s3 import S3
-    from airflow_provider_qwenimage.storage.store import ImageStore
 
 # What a task needs only once it runs is imported inside the methods: every parse of a Dag pays for the rest.
 
@@ -35,7 +30,7 @@ OUR_POLICY = "default"  # stands for QwenImageRetryPolicy, which Airflow below 3
 _NET = 300.0  # seconds the deferral outlives the trigger's own deadline, in case the triggerer died
 
 
-class QwenImageBaseOperator(BaseOperator):
+class QwenImageBaseOperator(ImageBaseOperator):
     """
     Ask a gateway for images, once.
 
@@ -74,9 +69,6 @@ class QwenImageBaseOperator(BaseOperator):
         "on_partial",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
-    operator_extra_links = LINKS
-    ui_color = "#e8e3fb"
-
     operation: ClassVar[Operation]
 
     def __init__(
@@ -117,29 +109,9 @@ class QwenImageBaseOperator(BaseOperator):
         self.on_unknown_outcome = on_unknown_outcome
         self.on_partial = on_partial
         self._job: Job | None = None
-        self.outcome: Outcome | None = None  # what was stored, for links and lineage
-        self.store: ImageStore | None = None  # the place of the images, open since before they were paid
-
-    @cached_property
-    def s3(self) -> S3:
-        """The AWS connection, for input images and for the place of the new ones."""
-        from airflow_provider_qwenimage.storage.s3 import S3
-
-        return S3(self.aws_conn_id)
-
-    @cached_property
-    def hook(self) -> QwenImageHook:
-        """The gateway connection."""
-        from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-
-        return QwenImageHook(self.qwenimage_conn_id)
-
-    def execute(self, context: Context) -> list[str]:
-        """Ask, wait, store and push; resume or replay what an earlier try paid for."""
-        with final_for_airflow():
-            return self._execute(context)
 
     def _execute(self, context: Context) -> list[str]:
+        """Ask, wait, store and push; resume or replay what an earlier try paid for."""
         options = self._options()
         request = self._request()
         self.store = None
@@ -183,12 +155,6 @@ class QwenImageBaseOperator(BaseOperator):
             cancelled = calls.cancel(client, self._job)
         if not cancelled:
             self.log.warning("Job %s could not be cancelled: it goes on and will be billed.", self._job.id)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """Tell OpenLineage, where that provider is installed, which objects went in and what was stored."""
-        from airflow_provider_qwenimage.operators.lineage import lineage
-
-        return lineage(inputs=getattr(self, "images", None), prefix=self.persist_to, outcome=self.outcome)
 
     def _request(self) -> Request:
         """Build the request the author means; input images are still as they wrote them."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
 from airflow_provider_qwenimage.operators.base import OUR_POLICY, with_policy
-from airflow_provider_qwenimage.operators.links import LINKS
+from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +15,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.running import BatchRun
     from airflow_provider_qwenimage.batch.verdict import Verdict
-    from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
 
 
-class QwenImageBatchOperator(BaseOperator):
+class QwenImageBatchOperator(ImageBaseOperator):
     """
     Send many requests, store every image as it arrives, and pay for each request once.
 
@@ -67,8 +62,6 @@ class QwenImageBatchOperator(BaseOperator):
         "job_timeout",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "parameters": "json"}
-    operator_extra_links = LINKS
-    ui_color = "#e8e3fb"
 
     def __init__(
         self,
@@ -114,27 +107,9 @@ class QwenImageBatchOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.job_timeout = job_timeout
         self._run: BatchRun | None = None
-        self.outcome: Outcome | None = None  # what was stored, for links and lineage
-
-    @cached_property
-    def hook(self) -> QwenImageHook:
-        """The gateway connection."""
-        from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-
-        return QwenImageHook(self.qwenimage_conn_id)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """Tell OpenLineage, where that provider is installed, what was stored."""
-        from airflow_provider_qwenimage.operators.lineage import lineage
-
-        return lineage(inputs=None, prefix=str(self.persist_to), outcome=self.outcome)
-
-    def execute(self, context: Context) -> list[str]:
-        """Pay for what is missing, store it, and say what failed after what is there was pushed."""
-        with final_for_airflow():
-            return self._execute(context)
 
     def _execute(self, context: Context) -> list[str]:
+        """Pay for what is missing, store it, and say what failed after what is there was pushed."""
         from airflow_provider_qwenimage.batch.running import BatchRun
         from airflow_provider_qwenimage.models.manifest import Origin
 
@@ -147,7 +122,6 @@ class QwenImageBatchOperator(BaseOperator):
             tell=_teller(context),
         )
         verdict, outcome = self._run.run(self.requests, defaults=self._defaults())
-        self.outcome = outcome
         self._tell(context, verdict, outcome)
         if error := verdict.error(options):
             raise error
@@ -176,15 +150,10 @@ class QwenImageBatchOperator(BaseOperator):
 
     def _tell(self, context: Context, verdict: Verdict, outcome: Outcome) -> None:
         """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        from airflow_provider_qwenimage.operators.results import describe_outlets, push
-
-        push(self, context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
+        self.push(context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
         if failures := [*verdict.failures(), *verdict.incomplete()]:
-            push(self, context, {"failures": failures})
-        if outcome.manifest is None:
-            return
-        push(self, context, {"manifest": {"uri": outcome.manifest}})
-        describe_outlets(self, context, outcome)
+            self.push(context, {"failures": failures})
+        self.tell(context, outcome)
 
 
 def _teller(context: Context) -> Any:

@@ -1,50 +1,117 @@
-"""After the images came: pushed, stored, and what is missing said."""
+"""What a task tells of its images, and what becomes of them: stored, pushed, and what is missing said."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
+from abc import abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.exceptions import (
-    InvalidRequest,
-    TransferError,
-    UnexpectedReply,
-)
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, UnexpectedReply
+from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_airflow
+from airflow_provider_qwenimage.operators.links import LINKS
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
-    from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
     from airflow_provider_qwenimage.payment.ledger import Ledger
+    from airflow_provider_qwenimage.storage.s3 import S3
     from airflow_provider_qwenimage.storage.store import ImageStore
-
 
 _INLINE = ("b64_json", "b64", "base64", "file")  # vLLM-Omni and SGLang (contract 6.4)
 
 
+class ImageBaseOperator(BaseOperator):
+    """
+    What every operator with images shares: its two connections, and one way to tell XCom, outlets and lineage.
+
+    :ivar outcome: what was stored, for links and lineage.
+    :ivar store: the place of the images, open since before they were paid.
+    """
+
+    operator_extra_links = LINKS
+    ui_color = "#e8e3fb"
+
+    qwenimage_conn_id: str
+    aws_conn_id: str | None
+    outcome: Outcome | None = None
+    store: ImageStore | None = None
+
+    @cached_property
+    def hook(self) -> QwenImageHook:
+        """The gateway connection."""
+        return QwenImageHook(self.qwenimage_conn_id)
+
+    @cached_property
+    def s3(self) -> S3:
+        """The AWS connection, for input images and for the place of the new ones."""
+        from airflow_provider_qwenimage.storage.s3 import S3
+
+        return S3(self.aws_conn_id)
+
+    def execute(self, context: Context) -> list[str]:
+        """Do what the operator is for; what would be refused again is not run again."""
+        with final_for_airflow():
+            return self._execute(context)
+
+    @abstractmethod
+    def _execute(self, context: Context) -> list[str]:
+        """Do what the operator is for."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """Tell OpenLineage, where that provider is installed, which objects went in and what was stored."""
+        from airflow_provider_qwenimage.operators.lineage import lineage
+
+        inputs = getattr(self, "images", None)
+        prefix = getattr(self, "persist_to", None) or getattr(self, "s3_prefix", None)
+        return lineage(inputs=inputs, prefix=prefix, outcome=self.outcome)
+
+    def push(self, context: Context, keys: dict[str, Any]) -> None:
+        """Push XCom keys, unless the task was told to push none."""
+        if self.do_xcom_push:
+            for key, value in keys.items():
+                context["ti"].xcom_push(key=key, value=value)
+
+    def tell(self, context: Context, outcome: Outcome) -> None:
+        """Tell where a set lies: XCom, and each outlet's consumers; an incomplete one has no manifest to tell of."""
+        self.outcome = outcome
+        if outcome.manifest is None:
+            return
+        self.push(context, {"manifest": {"uri": outcome.manifest}})
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = {
+                "manifest": outcome.manifest,
+                "count": len(outcome.images),
+            }
+
+
 def deliver(
-    operator: QwenImageBaseOperator,
-    context: Context,
-    generation: Generation,
-    ledger: Ledger,
-    options: Options,
+    operator: ImageBaseOperator, context: Context, generation: Generation, ledger: Ledger, options: Options
 ) -> list[str]:
-    """Push what was paid for, store it where asked, then say what failed; return the URLs."""
-    push(operator, context, generation.xcom())
+    """
+    Store what was paid for where asked, push it, then say what failed; return the URLs.
+
+    Stored first: no XCom that cannot be pushed may cost an image. What came is pushed even where storing failed.
+    """
     inline = [image for image in generation.images if image.data is not None]
-    if options.persist_to:
-        generation = _keep(operator, context, generation, ledger, options.persist_to)
-    elif inline:
-        raise rescue(inline, why="came inside the reply, and persist_to is not set")
+    try:
+        if options.persist_to:
+            generation = _keep(operator, context, generation, ledger, options.persist_to)
+        elif inline:
+            raise rescue(inline, why="came inside the reply, and persist_to is not set")
+    finally:
+        operator.push(context, generation.xcom())
     report = shortfall(generation)
     if report and options.on_partial == "fail":
         error = UnexpectedReply(report, billing="yes", request_id=generation.request_id)
@@ -56,7 +123,7 @@ def deliver(
 
 
 def _keep(
-    operator: QwenImageBaseOperator, context: Context, generation: Generation, ledger: Ledger, prefix: str
+    operator: ImageBaseOperator, context: Context, generation: Generation, ledger: Ledger, prefix: str
 ) -> Generation:
     """Store the images; a retry after a failure stores again and pays nothing."""
     inline = [image for image in generation.images if image.data is not None]
@@ -66,12 +133,11 @@ def _keep(
         if inline:  # nothing but this process holds them
             raise rescue(inline, why=f"could not be stored: {redact(error)}") from error
         raise
-    push(operator, context, stored.xcom())
     ledger.keep(stored)
     return stored
 
 
-def prepare(operator: QwenImageBaseOperator, context: Context, request: Request, options: Options) -> None:
+def prepare(operator: ImageBaseOperator, context: Context, request: Request, options: Options) -> None:
     """
     See to it, before anything is paid, that the images will have a place; it stays open for them.
 
@@ -93,7 +159,7 @@ def prepare(operator: QwenImageBaseOperator, context: Context, request: Request,
         raise
 
 
-def _opened(operator: QwenImageBaseOperator, context: Context, prefix: str) -> ImageStore:
+def _opened(operator: ImageBaseOperator, context: Context, prefix: str) -> ImageStore:
     from airflow_provider_qwenimage.models.manifest import Origin
     from airflow_provider_qwenimage.storage.store import open_store
 
@@ -108,23 +174,7 @@ def _opened(operator: QwenImageBaseOperator, context: Context, prefix: str) -> I
         raise InvalidRequest(field, error.rule, advice="Choose another prefix.") from None
 
 
-def push(operator: BaseOperator, context: Context, keys: dict[str, Any]) -> None:
-    """Push XCom keys, unless the task was told to push none."""
-    if not operator.do_xcom_push:
-        return
-    for key, value in keys.items():
-        context["ti"].xcom_push(key=key, value=value)
-
-
-def describe_outlets(operator: BaseOperator, context: Context, outcome: Outcome) -> None:
-    """Tell the consumers of each outlet where the manifest of a stored set is, and how many images it lists."""
-    for outlet in operator.outlets:
-        context["outlet_events"][outlet].extra = {"manifest": outcome.manifest, "count": len(outcome.images)}
-
-
-def persist(
-    operator: QwenImageBaseOperator, context: Context, generation: Generation, prefix: str
-) -> Generation:
+def persist(operator: ImageBaseOperator, context: Context, generation: Generation, prefix: str) -> Generation:
     """
     Store the images under ``prefix``, push ``stored`` and ``manifest``, and return them with their S3 URIs.
 
@@ -139,11 +189,9 @@ def persist(
             places=[image.index for image in generation.images],
             missing=[Failure(index=failure.index, reason=failure.reason) for failure in generation.failures],
         )
-    operator.outcome = outcome
-    push(operator, context, {"stored": outcome.stored})
+    operator.push(context, {"stored": outcome.stored})
+    operator.tell(context, outcome)
     outcome.raise_if_incomplete()
-    push(operator, context, {"manifest": {"uri": outcome.manifest}})
-    describe_outlets(operator, context, outcome)
     images = [
         image.model_copy(update={"url": uri, "data": None, "expires_at": None})
         for image, uri in zip(generation.images, outcome.uris, strict=True)

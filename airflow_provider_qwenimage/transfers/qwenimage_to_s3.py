@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_qwenimage.defaults import (
     FILENAME,
@@ -13,8 +13,7 @@ from airflow_provider_qwenimage.defaults import (
     IfExists,
     OnError,
 )
-from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
-from airflow_provider_qwenimage.operators.links import LINKS
+from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.storage.store import ImageStore
 
 
-class QwenImageToS3Operator(BaseOperator):
+class QwenImageToS3Operator(ImageBaseOperator):
     """
     Copy generated images to S3, unaltered, and describe them in ``manifest.json`` under the prefix.
 
@@ -58,7 +57,6 @@ class QwenImageToS3Operator(BaseOperator):
         "on_error",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"images": "json", "extra_args": "json"}
-    operator_extra_links = LINKS
     ui_color = "#e8f0e4"
 
     def __init__(
@@ -89,26 +87,19 @@ class QwenImageToS3Operator(BaseOperator):
         self.on_error = on_error
         self.outcome: Outcome | None = None  # what was stored, for links and lineage
 
-    def execute(self, context: Context) -> list[str]:
-        """Store the images and tell where; raise what is missing only after what is there was pushed."""
-        with final_for_airflow():
-            return self._execute(context)
-
     def _execute(self, context: Context) -> list[str]:
+        """Store the images and tell where; raise what is missing only after what is there was pushed."""
         from airflow_provider_qwenimage.storage.sources import read_sources
 
         sources = read_sources(self.images)
         with self._store(context) as store:
-            self.outcome = outcome = store.store_all(sources)
-        self._tell(context, outcome)
+            outcome = store.store_all(sources)
+        self.push(context, {"stored": outcome.stored})
+        if outcome.failures:
+            self.push(context, {"failures": [failure.model_dump() for failure in outcome.failures]})
+        self.tell(context, outcome)
         outcome.raise_if_incomplete()
         return outcome.uris
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """Tell OpenLineage, where that provider is installed, which objects went in and what was stored."""
-        from airflow_provider_qwenimage.operators.lineage import lineage
-
-        return lineage(inputs=self.images, prefix=self.s3_prefix, outcome=self.outcome)
 
     def _store(self, context: Context) -> ImageStore:
         from airflow_provider_qwenimage.models.manifest import Origin
@@ -129,23 +120,10 @@ class QwenImageToS3Operator(BaseOperator):
 
     def _settings(self) -> Settings | None:
         """Ask the gateway's connection which hosts and certificates are trusted; it need not exist."""
-        from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-
         try:
-            return QwenImageHook(self.qwenimage_conn_id).settings
+            return self.hook.settings
         except AirflowNotFoundException:
             self.log.debug(
                 "There is no connection %s; only public hosts are fetched from", self.qwenimage_conn_id
             )
             return None
-
-    def _tell(self, context: Context, outcome: Outcome) -> None:
-        """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        from airflow_provider_qwenimage.operators.results import describe_outlets, push
-
-        push(self, context, {"stored": outcome.stored})
-        if outcome.failures:
-            push(self, context, {"failures": [failure.model_dump() for failure in outcome.failures]})
-        if outcome.manifest:
-            push(self, context, {"manifest": {"uri": outcome.manifest}})
-            describe_outlets(self, context, outcome)

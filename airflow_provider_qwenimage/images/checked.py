@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import itertools
-import re
 import tempfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol, Self
-from urllib.parse import unquote_to_bytes
 
-from airflow_provider_qwenimage.exceptions import ImageTooLarge, NotAnImage
+from airflow_provider_qwenimage.exceptions import ImageTooLarge
+from airflow_provider_qwenimage.images.data_urls import decoded
 from airflow_provider_qwenimage.images.formats import ImageFacts, TruncatedImage, inspect
 
 if TYPE_CHECKING:
@@ -22,7 +19,6 @@ MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
 _BLOCK_BYTES = MIB // 2
 _MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
-_DATA_URL = re.compile(r"data:[^,;]*(?:;[^,;]*)*?(;base64)?,", re.IGNORECASE)
 
 
 class Readable(Protocol):
@@ -147,17 +143,7 @@ def receive_bytes(data: bytes, *, max_bytes: int) -> Downloaded:
 
 def receive_data_url(url: str, *, max_bytes: int) -> Downloaded:
     """Check an image that came as a ``data:`` URL, as ``receive`` does."""
-    match = _DATA_URL.match(url)
-    if match is None:
-        raise NotAnImage("The data URL has no comma: it holds nothing")
-    payload = url[match.end() :]
-    if not match[1]:
-        return receive_bytes(unquote_to_bytes(payload), max_bytes=max_bytes)
-    check_size(len(payload) * 3 // 4 - 2, max_bytes=max_bytes)
-    try:
-        return receive_bytes(base64.b64decode(unquote_to_bytes(payload), validate=False), max_bytes=max_bytes)
-    except binascii.Error:
-        raise NotAnImage("The data URL is cut off, or not base64") from None
+    return receive(decoded(url), max_bytes=max_bytes)
 
 
 def measure(stored: Readable, *, max_bytes: int) -> Measured:

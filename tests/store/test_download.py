@@ -272,7 +272,8 @@ def test_data_urls_pass_the_same_checks():
     for url in (
         f"data:image/png;base64,{packed}",
         f"DATA:;name=a;base64,{packed}",
-        f"data:image/png;base64,{packed}".replace("+", "%2B"),
+        f"data:image/png;base64,{packed}".replace("+", "%2B").replace("=", "%3d"),
+        f"data:image/png;base64,{packed[:50]}\n {packed[50:]}%0A",
     ):
         with receive_data_url(url, max_bytes=10_000) as image:
             assert (image.body, image.facts.ext) == (IMAGE, "png")
@@ -292,11 +293,26 @@ def test_data_urls_pass_the_same_checks():
         ("data:image/png;base64," + base64.b64encode(IMAGE[:-9]).decode(), NotAnImage),
         ("data:image/png;base64," + "A" * 20_000, ImageTooLarge),
         ("data:image/svg+xml,<svg/>", NotAnImage),
+        ("data:image/png;base64,iVBORw0KGgo\u00e9", NotAnImage),
+        ("data:image/png;base64,iVBORw0KGgo\ud83d", NotAnImage),
+        ("data:image/png;base64,iVBO*Rw0KGgo", NotAnImage),
+        ("data:image/png,\ud83d", NotAnImage),
+        ("data:" + ";" * 2000 + ",", NotAnImage),
+        ("data:image/png," + "%41" * 2_000_000, NotAnImage),
     ],
 )
 def test_data_urls_that_hold_no_image_are_refused(url, error):
     with pytest.raises(error):
         receive_data_url(url, max_bytes=10_000)
+
+
+@pytest.mark.parametrize("spell", [lambda packed: packed, lambda packed: packed.replace("/", "%2F")])
+def test_a_data_url_is_the_same_wherever_its_blocks_end(spell):
+    large = png(1, width=500, height=400)
+    for lead in range(4):
+        url = "data:image/png;base64," + " " * lead + spell(base64.b64encode(large).decode())
+        with receive_data_url(url, max_bytes=10_000_000) as image:
+            assert image.body == large
 
 
 def test_inline_bytes_pass_the_same_checks():

@@ -6,9 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from airflow_provider_qwenimage.exceptions import NotAnImage
-from airflow_provider_qwenimage.images.formats import containers, raster
+from airflow_provider_qwenimage.exceptions import ImageTooLarge, NotAnImage
+from airflow_provider_qwenimage.images.formats.avif import avif_proof, avif_size
+from airflow_provider_qwenimage.images.formats.bmp import bmp_proof, bmp_size
+from airflow_provider_qwenimage.images.formats.gif import gif_proof, gif_size
+from airflow_provider_qwenimage.images.formats.jpeg import jpeg_proof, jpeg_size
+from airflow_provider_qwenimage.images.formats.png import png_proof, png_size
 from airflow_provider_qwenimage.images.formats.reading import Buffer, ImageBytes, TruncatedImage, piece_of
+from airflow_provider_qwenimage.images.formats.strangers import stranger
+from airflow_provider_qwenimage.images.formats.tiff import tiff_proof, tiff_size
+from airflow_provider_qwenimage.images.formats.webp import webp_proof, webp_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +44,7 @@ class _Format(NamedTuple):
     ext: str
     magic: re.Pattern[bytes]
     size: Callable[[ImageBytes], tuple[int, int]]
-    end: Callable[[ImageBytes], None]
+    proof: Callable[[ImageBytes], None]
 
 
 def _magic(pattern: bytes) -> re.Pattern[bytes]:
@@ -47,23 +54,18 @@ def _magic(pattern: bytes) -> re.Pattern[bytes]:
 _BMP_MAGIC = _magic(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00")
 _AVIF_MAGIC = _magic(rb"....ftyp(?:avi[fs]|(?:.{4}){1,16}?avi[fs])")
 _FORMATS = (
-    _Format("PNG", "image/png", "png", _magic(rb"\x89PNG\r\n\x1a\n"), raster.png_size, raster.png_end),
-    _Format("JPEG", "image/jpeg", "jpg", _magic(rb"\xff\xd8\xff"), raster.jpeg_size, raster.jpeg_end),
-    _Format("WebP", "image/webp", "webp", _magic(rb"RIFF....WEBP"), raster.webp_size, raster.webp_end),
-    _Format("GIF", "image/gif", "gif", _magic(rb"GIF8[79]a"), raster.gif_size, raster.gif_end),
-    _Format("BMP", "image/bmp", "bmp", _BMP_MAGIC, raster.bmp_size, raster.bmp_end),
-    _Format(
-        "TIFF",
-        "image/tiff",
-        "tiff",
-        _magic(rb"II[*+]\x00|MM\x00[*+]"),
-        containers.tiff_size,
-        containers.tiff_end,
-    ),
-    _Format("AVIF", "image/avif", "avif", _AVIF_MAGIC, containers.avif_size, containers.avif_end),
+    _Format("PNG", "image/png", "png", _magic(rb"\x89PNG\r\n\x1a\n"), png_size, png_proof),
+    _Format("JPEG", "image/jpeg", "jpg", _magic(rb"\xff\xd8\xff"), jpeg_size, jpeg_proof),
+    _Format("WebP", "image/webp", "webp", _magic(rb"RIFF....WEBP"), webp_size, webp_proof),
+    _Format("GIF", "image/gif", "gif", _magic(rb"GIF8[79]a"), gif_size, gif_proof),
+    _Format("BMP", "image/bmp", "bmp", _BMP_MAGIC, bmp_size, bmp_proof),
+    _Format("TIFF", "image/tiff", "tiff", _magic(rb"II\*\x00|MM\x00\*"), tiff_size, tiff_proof),
+    _Format("AVIF", "image/avif", "avif", _AVIF_MAGIC, avif_size, avif_proof),
 )
 
 _EXTENSIONS = {known.content_type: known.ext for known in _FORMATS}
+_HEAD = 1024
+_MOST_PIXELS = 1 << 28  # 16384 squared; the largest image of any model has a sixteenth of them
 
 
 def extension(content_type: str) -> str:
@@ -76,34 +78,6 @@ def content_type(head: bytes) -> str | None:
     return next((known.content_type for known in _FORMATS if known.magic.match(head)), None)
 
 
-_PREAMBLE = rb"^\s*(?:<\?xml[^>]*\?>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*>\s*)*"
-_STRANGERS = (
-    ("an SVG drawing", re.compile(_PREAMBLE + rb"<(?:\w+:)?svg\b", re.DOTALL | re.IGNORECASE)),
-    (
-        "an HTML page",
-        re.compile(
-            _PREAMBLE + rb"<(?:!doctype\s+html|html|head|body|script|title|meta|div|h1)\b", re.IGNORECASE
-        ),
-    ),
-    ("an XML document", re.compile(rb"^\s*<(?:\?xml|[A-Za-z])")),
-    ("JSON", re.compile(rb"^\s*(?:\{\s*[\"}]|\[\s*[\[\]{\"\d])")),
-    ("a PDF document", re.compile(rb"^%PDF-")),
-    ("a HEIC or video file", re.compile(rb"^....ftyp", re.DOTALL)),
-    ("an archive", re.compile(rb"^(?:\x1f\x8b|PK\x03\x04|Rar!|7z\xbc\xaf)")),
-    ("plain text", re.compile(rb"^[\t\r\n\x20-\x7e]+$")),
-)
-_HEAD = 1024
-
-
-def _stranger(head: bytes) -> str:
-    if not head.strip():
-        return "an empty body"
-    text = head.removeprefix(b"\xef\xbb\xbf")
-    return next(
-        (name for name, pattern in _STRANGERS if pattern.search(text)), "no image format this provider knows"
-    )
-
-
 def inspect(data: Buffer, length: int, *, proof: Literal["whole", "head"] = "whole") -> ImageFacts:
     """
     Tell type and size of an image and prove that all of it is there.
@@ -113,15 +87,18 @@ def inspect(data: Buffer, length: int, *, proof: Literal["whole", "head"] = "who
     :param proof: ``head`` trusts that the image is complete; ``data`` need only reach as far as its size.
     :raises NotAnImage: saying what the bytes look like instead.
     :raises TruncatedImage: for the beginning of an image.
+    :raises ImageTooLarge: for more pixels than any model makes.
     """
     head = piece_of(data, 0, _HEAD)
     kind = next((known for known in _FORMATS if known.magic.match(head)), None)
     if kind is None:
-        raise NotAnImage(f"The bytes are not an image: they look like {_stranger(head)}")
+        raise NotAnImage(f"The bytes are not an image: they look like {stranger(head)}")
     image = ImageBytes(data, length, kind.name)
     width, height = kind.size(image)
     if width < 1 or height < 1:
         raise image.odd(f"measure {width} x {height} pixels")
+    if width * height > _MOST_PIXELS:
+        raise ImageTooLarge(f"The {kind.name} image measures {width} x {height} pixels: more than 2^28")
     if proof == "whole":
-        kind.end(image)
+        kind.proof(image)
     return ImageFacts(content_type=kind.content_type, ext=kind.ext, width=width, height=height)

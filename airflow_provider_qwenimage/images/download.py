@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import random
-import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_qwenimage import transport
-from airflow_provider_qwenimage.exceptions import ImageExpired, TransferError
+from airflow_provider_qwenimage.exceptions import BlockedHost, TransferError
 from airflow_provider_qwenimage.images.checked import MIB, Downloaded, check_size, receive
 from airflow_provider_qwenimage.images.formats import TruncatedImage
 from airflow_provider_qwenimage.images.hosts import Resolve, Route, Unresolved, route, system_resolve
+from airflow_provider_qwenimage.images.refused import PassingFailure, encoded, encoding, refusal
 from airflow_provider_qwenimage.redaction import redact, without_query
 from airflow_provider_qwenimage.wire.links import expires_at
-from airflow_provider_qwenimage.wire.protocol import retry_after
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Authorize = Callable[[str], dict[str, str]]
 
-_HEAD_BYTES = 4096  # of an error body: enough for the XML that object stores answer with
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MAYBE_EXPIRED = frozenset({400, 401, 403, 404, 410})
-_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-_EXPIRED_BODY = re.compile(rb"\bexpired\b", re.IGNORECASE)
-_EXPIRES_BODY = re.compile(rb"<Expires>\s*(\d{4}-\d\d-\d\dT[\d:.]+Z)\s*</Expires>")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0  # seconds
+_MOST_DIGITS = 18  # of a Content-Length that can be a number of bytes
 # No Accept-Encoding: bytes are hashed and stored as the gateway made them, and Content-Length counts them.
 _HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
@@ -41,25 +38,24 @@ class Limits:
 
     :param max_bytes: of one image.
     :param attempts: requests for one image, redirects not counted; downloads cost nothing.
+    :param seconds: from the first request to the last byte of one image, whatever happens on the way.
     """
 
     max_bytes: int = 64 * MIB
     allow_private_hosts: bool = False
     max_redirects: int = 5
     attempts: int = 4
-
-
-class _Again(Exception):
-    """This attempt failed in a way the next one may not."""
-
-    def __init__(self, reason: str, *, after: float | None = None) -> None:
-        super().__init__(reason)
-        self.after = after
+    seconds: float = 600.0
 
 
 def anonymous(_url: str) -> dict[str, str]:
     """Return no headers: image hosts get no credentials."""
     return {}
+
+
+def never() -> bool:
+    """Say that nobody has told the task to end."""
+    return False
 
 
 @dataclass
@@ -69,7 +65,10 @@ class Downloads:
 
     :param verify: TLS verification, or the path of a CA bundle.
     :param max_connections: how many threads fetch at once.
+    :param timeout: of one read, in seconds; ``limits.seconds`` bounds the whole.
     :param sleep: waits between attempts.
+    :param clock: seconds that only grow; what ``limits.seconds`` is measured by.
+    :param stopped: whether the task was told to end; asked between any two chunks.
     :param authorize: the headers of a URL that the gateway itself serves (``Settings.headers_for``); asked
         again at each redirect, and not any more once a hop got none.
     """
@@ -79,6 +78,8 @@ class Downloads:
     max_connections: int = 16
     timeout: float = 60.0
     sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    stopped: Callable[[], bool] = never
     resolve: Resolve = system_resolve
     authorize: Authorize = anonymous
     _clients: list[Any] = field(default_factory=list, init=False, repr=False)
@@ -93,8 +94,9 @@ class Downloads:
 
     def close(self) -> None:
         """Close the connections."""
-        for client in self._clients:
-            client.close()
+        with self._lock:
+            for client in self._clients:
+                client.close()
 
     def fetch(self, url: str, *, expires: datetime | None = None) -> Downloaded:
         """
@@ -103,10 +105,12 @@ class Downloads:
         :param expires: when the gateway said the link dies, for URLs that do not say it themselves.
         :raises TransferError: one of its kinds; none says that the image must be bought again.
         """
+        patience = _Patience(self, ends=self.clock() + self.limits.seconds)
         for turn in range(self.limits.attempts):
+            patience.check(url)
             try:
-                return self._follow(url, expires, turn)
-            except (_Again, Unresolved, transport.StreamBroken) as failure:
+                return self._follow(url, expires, turn, patience)
+            except (PassingFailure, Unresolved, transport.StreamBroken) as failure:
                 last = failure
             if turn + 1 < self.limits.attempts:
                 self.sleep(_pause(turn, getattr(last, "after", None)))
@@ -115,7 +119,7 @@ class Downloads:
             advice="The image is paid; fetching it again is free while its link lives.",
         ) from last
 
-    def _follow(self, url: str, expires: datetime | None, turn: int) -> Downloaded:
+    def _follow(self, url: str, expires: datetime | None, turn: int, patience: _Patience) -> Downloaded:
         expires = expires_at(url) or expires
         key = self.authorize(url)
         for _ in range(self.limits.max_redirects + 1):
@@ -128,25 +132,30 @@ class Downloads:
             ) as stream:
                 location = stream.headers.get("location")
                 if stream.status in _REDIRECTS and location:
-                    url = urljoin(url, location)
+                    url = _redirected(url, location)
                     key = self.authorize(url) if key else key
                     continue
-                return self._take(stream, url, expires_at(url) or expires)
+                return self._take(stream, url, expires_at(url) or expires, patience)
         raise TransferError(f"{without_query(url)} is behind more than {self.limits.max_redirects} redirects")
 
-    def _take(self, stream: transport.Stream, url: str, expires: datetime | None) -> Downloaded:
+    def _take(
+        self, stream: transport.Stream, url: str, expires: datetime | None, patience: _Patience
+    ) -> Downloaded:
+        chunks = patience.watch(stream.chunks(), url)
         if stream.status != 200:
-            raise _refusal(stream, url, expires)
+            raise refusal(stream, chunks, url, expires)
+        if encoding(stream):
+            raise encoded(stream, url)
         length = stream.headers.get("content-length", "")
         if length.isdecimal():
-            check_size(int(length), max_bytes=self.limits.max_bytes)
+            check_size(int(length[:_MOST_DIGITS]), max_bytes=self.limits.max_bytes)
         try:
-            return receive(stream.chunks(), max_bytes=self.limits.max_bytes)
+            return receive(chunks, max_bytes=self.limits.max_bytes)
         except TruncatedImage as failure:
             if length or "transfer-encoding" in stream.headers:
                 raise
             # Only the end of the connection marked the end of the body: it may have been cut off on its way.
-            raise _Again(failure.what) from failure
+            raise PassingFailure(failure.what) from failure
 
     def _client(self, path: Route) -> Any:
         """
@@ -171,57 +180,42 @@ class Downloads:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """
+    How long one image is waited for.
+
+    :param ends: of the clock.
+    """
+
+    downloads: Downloads
+    ends: float
+
+    def check(self, url: str) -> None:
+        """Raise where the task was told to end, or the time is over."""
+        if self.downloads.stopped():
+            raise TransferError(f"The task was told to end before {without_query(url)} had come")
+        if self.downloads.clock() > self.ends:
+            raise TransferError(
+                f"{without_query(url)} did not arrive within {self.downloads.limits.seconds:g} s",
+                advice="The image is paid; fetching it again is free while its link lives.",
+            )
+
+    def watch(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
+        """Yield the chunks, and check before each: a host may send one in a minute."""
+        for chunk in chunks:
+            self.check(url)
+            yield chunk
+
+
 def _pause(turn: int, after: float | None) -> float:
     if after is not None:
         return min(after, _LONGEST_PAUSE)
     return min(_FIRST_PAUSE * 2.0**turn, _LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
-def _refusal(stream: transport.Stream, url: str, expires: datetime | None) -> Exception:
-    shown = without_query(url)
-    if stream.status in _TEMPORARY:
-        after = retry_after(stream.headers.get("retry-after", ""), now=time.time())
-        return _Again(f"the image host answers {stream.status}", after=after)
-    if stream.status in _MAYBE_EXPIRED:
-        body = _head(stream)
-        if match := _EXPIRES_BODY.search(body):
-            expires = datetime.fromisoformat(match[1].decode())
-        now = datetime.now(UTC)
-        if (expires and expires < now) or _EXPIRED_BODY.search(body):
-            return _expired(shown, expires, now)
-    return TransferError(
-        f"The image host answers {stream.status} to {shown}",
-        advice="Nothing is bought again; look whether the link is still valid.",
-    )
-
-
-def _expired(shown: str, expires: datetime | None, now: datetime) -> ImageExpired:
-    ago = (
-        f" {age(now - expires)} ago, at {expires:%Y-%m-%d %H:%M:%S} UTC" if expires and expires < now else ""
-    )
-    return ImageExpired(
-        f"The link to {shown} expired{ago}",
-        advice="Store images in the task that makes them (persist_to), or transfer them sooner.",
-    )
-
-
-def _head(stream: transport.Stream) -> bytes:
-    body = b""
+def _redirected(url: str, location: str) -> str:
     try:
-        for chunk in stream.chunks():
-            body += chunk
-            if len(body) >= _HEAD_BYTES:
-                break
-    except transport.StreamBroken:
-        return body  # the status is what counts
-    return body[:_HEAD_BYTES]
-
-
-def age(span: timedelta) -> str:
-    """Spell a span of time in its two largest units: ``3 h 12 min``."""
-    seconds = max(int(span.total_seconds()), 0)
-    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if seconds >= size:
-            rest = seconds % size // part
-            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds} s"
+        return urljoin(url, location)
+    except ValueError:
+        raise BlockedHost(f"{without_query(url)} redirects to what is no URL") from None

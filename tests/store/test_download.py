@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import time
+import tracemalloc
 
 import pytest
 
@@ -237,11 +238,121 @@ def test_an_image_of_exactly_the_cap_is_taken(files):
         downloads.fetch(files.put("/a.png", IMAGE)).close()
 
 
-def test_a_body_that_unpacks_above_the_cap_is_refused(files):
-    packed = Answer(gzip.compress(b"\0" * 10_000_000), headers={"Content-Encoding": "gzip"})
-    limits = Limits(max_bytes=1_000_000, allow_private_hosts=True)
-    with Downloads(limits=limits) as downloads, pytest.raises(ImageTooLarge):
-        downloads.fetch(files.put("/a.png", packed))
+@pytest.mark.parametrize("coding", ["gzip", "GZIP, gzip", "br", "identity, deflate"])
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_body_in_an_encoding_is_never_expanded(files, downloads, naps, coding, status):
+    packed = gzip.compress(gzip.compress(b"expired" + b"\0" * 10_000_000))
+    url = files.put("/a.png", Answer(packed, status=status, headers={"Content-Encoding": coding}))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TransferError, match=coding if status == 200 else "answers 403") as caught:
+            downloads.fetch(url)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert type(caught.value) is TransferError
+    assert (len(files.seen), naps) == (1, [])
+
+
+def test_a_body_whose_encoding_is_none_is_taken(files, downloads):
+    url = files.put("/a.png", Answer(IMAGE, headers={"Content-Encoding": "Identity"}))
+    downloads.fetch(url).close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=302, headers={"Location": "http://["}),
+        Answer(status=302, headers={"Location": "http://a.example:port/"}),
+        Answer(status=302, headers={"Location": "http://\u2100.example/".encode().decode("latin-1")}),
+        Answer(IMAGE, headers={"Content-Length": "9" * 5000}, length=False),
+        Answer(b"<Expires>2026-13-45T99:99:99Z</Expires>", status=403),
+        Answer(b"<Expires>99999999-01-01T00:00:00Z</Expires>", status=403),
+    ],
+    ids=[
+        "half an address",
+        "no port",
+        "no letter of a host",
+        "digits without end",
+        "no date",
+        "no year",
+    ],
+)
+def test_whatever_a_host_says_ends_in_an_error_of_ours(files, downloads, naps, answer):
+    with pytest.raises(TransferError):
+        downloads.fetch(files.put("/a.png", answer))
+    assert len(files.seen) == len(naps) + 1 <= 4
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "9" * 400,
+        "9" * 5000,
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -0000",
+        "Fri, 31 Dec 2100 23:59:59 +99999999999999999999",
+        "soon",
+    ],
+)
+def test_a_pause_that_no_calendar_holds_is_a_pause_of_ours(files, downloads, naps, after):
+    busy = Answer(status=429, headers={"Retry-After": after})
+    downloads.fetch(files.put("/a.png", busy, IMAGE)).close()
+    assert len(naps) == 1
+    assert 0 < naps[0] <= 20
+
+
+class Minutes:
+    """A clock that moves on by a minute whenever it is looked at."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 60.0
+        return self.now
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_an_image_that_drips_ends_with_its_time_and_not_with_its_bytes(files, naps, status):
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in IMAGE)
+    drip = Answer(body, status=status, headers={"Transfer-Encoding": "chunked"}, length=False)
+    limits = Limits(allow_private_hosts=True, seconds=300)
+    with (
+        Downloads(limits=limits, sleep=naps.append, clock=Minutes()) as downloads,
+        pytest.raises(TransferError, match="did not arrive within 300 s"),
+    ):
+        downloads.fetch(files.put("/a.png", drip))
+    assert (len(files.seen), naps) == (1, [])
+
+
+def test_attempts_end_with_the_time_of_their_image(files):
+    clock = Minutes()
+
+    def sleep(seconds):
+        clock.now += 100
+
+    limits = Limits(allow_private_hosts=True, seconds=300)
+    with (
+        Downloads(limits=limits, sleep=sleep, clock=clock) as downloads,
+        pytest.raises(TransferError, match="did not arrive within 300 s"),
+    ):
+        downloads.fetch(files.put("/a.png", Answer(status=503)))
+    assert len(files.seen) == 2
+
+
+def test_a_task_that_is_told_to_end_ends_between_two_chunks(files, naps):
+    told = iter([False, False, False])
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in IMAGE)
+    drip = Answer(body, headers={"Transfer-Encoding": "chunked"}, length=False)
+    with (
+        Downloads(
+            limits=Limits(allow_private_hosts=True), sleep=naps.append, stopped=lambda: next(told, True)
+        ) as downloads,
+        pytest.raises(TransferError, match="told to end"),
+    ):
+        downloads.fetch(files.put("/a.png", drip))
+    assert (len(files.seen), naps) == (1, [])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_qwenimage.images.download import age
+from airflow_provider_qwenimage.images.refused import age
 from airflow_provider_qwenimage.wire.links import expires_at, identity, moment
 
 MOMENT = datetime(2026, 11, 21, 6, tzinfo=UTC)

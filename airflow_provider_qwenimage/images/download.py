@@ -82,7 +82,7 @@ class Downloads:
     stopped: Callable[[], bool] = never
     resolve: Resolve = system_resolve
     authorize: Authorize = anonymous
-    _clients: list[Any] = field(default_factory=list, init=False, repr=False)
+    _clients: dict[tuple[str | None, int], Any] = field(default_factory=dict, init=False, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -95,7 +95,7 @@ class Downloads:
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            for client in self._clients:
+            for client in self._clients.values():
                 client.close()
 
     def fetch(self, url: str, *, expires: datetime | None = None) -> Downloaded:
@@ -170,13 +170,13 @@ class Downloads:
                 if path.server_name not in names:
                     names.append(path.server_name)
                 place = names.index(path.server_name)
-            while len(self._clients) <= place:
-                self._clients.append(self._open())
-            return self._clients[place]
+            if (path.proxy, place) not in self._clients:
+                self._clients[path.proxy, place] = self._open(path.proxy)
+            return self._clients[path.proxy, place]
 
-    def _open(self) -> Any:
+    def _open(self, proxy: str | None) -> Any:
         return transport.image_client(
-            verify=self.verify, max_connections=self.max_connections, timeout=self.timeout
+            verify=self.verify, max_connections=self.max_connections, timeout=self.timeout, proxy=proxy
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -22,14 +23,18 @@ _CLOSED = tuple(
         "100.64.0.0/10",  # carrier-grade NAT, Alibaba's metadata service 100.100.100.200 included
         "192.0.0.0/24",
         "192.88.99.0/24",
+        "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215): what is behind it, only that network knows
         "168.63.129.16/32",  # Azure's platform address
         "fd00:ec2::254/128",  # Amazon's metadata service
         "fec0::/10",
     )
 )
-# Blocks whose last 32 bits (or the stated ones) are an IPv4 address in disguise.
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-_COMPATIBLE = ipaddress.ip_network("::/96")
+# Blocks whose last 32 bits are an IPv4 address in disguise: NAT64 (RFC 6052), IPv4-compatible (RFC 4291).
+_CARRYING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # what precedes the IPv4 address, in any network (RFC 5214)
+_PORTS = {"http": 80, "https": 443}
+_MOST_LETTERS = 32 * 1024  # of a URL; signed ones have some thousand
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Unresolved(TransferError):
@@ -44,11 +49,13 @@ class Route:
     :param url: what is requested; holds the checked address where the connection is pinned to it.
     :param host_header: ``Host`` to send, ``None`` where ``url`` names the host itself.
     :param server_name: the name TLS must prove, ``None`` as above.
+    :param proxy: URL of the proxy that fetches it; ``None`` for a connection of our own.
     """
 
     url: str
     host_header: str | None = None
     server_name: str | None = None
+    proxy: str | None = None
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -60,6 +67,8 @@ def system_resolve(host: str, port: int) -> Sequence[str]:
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the open internet, IPv4 carried inside IPv6 looked through."""
     if isinstance(address, ipaddress.IPv6Address):
+        if int(address) >> 32 & 0xFFFFFFFF in _ISATAP and not is_public(_last_bits(address)):
+            return False
         inner = _carried(address)
         if inner is not None:
             return is_public(inner)
@@ -73,17 +82,22 @@ def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
         return address.ipv4_mapped or address.sixtofour
     if address.teredo:
         return address.teredo[1]
-    if any(address in block for block in _NAT64) or address in _COMPATIBLE:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(address in block for block in _CARRYING):
+        return _last_bits(address)
     return None
+
+
+def _last_bits(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def route(url: str, *, allow_private: bool, resolve: Resolve = system_resolve, turn: int = 0) -> Route:
     """
     Check where ``url`` leads and pin the connection to the address that was checked.
 
-    Pinning keeps a name from leading elsewhere between check and connection (DNS rebinding). Where the
-    environment sets a proxy for the scheme, the proxy resolves the name: then it is only checked.
+    Pinning keeps a name from leading elsewhere between check and connection (DNS rebinding). Where the environment
+    sets a proxy for the URL, the proxy resolves the name and decides what it reaches: only an address written in
+    the URL is checked then.
 
     :param allow_private: whether loopback, private, link-local and metadata addresses are fetched from.
     :param turn: which of a host's addresses to take; a retry takes the next one.
@@ -91,11 +105,11 @@ def route(url: str, *, allow_private: bool, resolve: Resolve = system_resolve, t
     :raises Unresolved: for a name without an address.
     """
     parts, host = _split(url)
-    if allow_private:
-        return Route(parts.geturl())
-    proxies = urllib.request.getproxies()
-    if any(proxies.get(key) for key in (parts.scheme, "all")):
-        return _through_proxy(parts, host, resolve)
+    proxy = _proxy(parts, host)
+    if proxy and not allow_private and _is_closed_literal(host):
+        raise _blocked(host)
+    if proxy or allow_private:
+        return Route(parts.geturl(), proxy=proxy)
     addresses = _checked(parts, host, resolve)
     address = addresses[turn % len(addresses)]
     shown = f"[{address}]" if address.version == 6 else str(address)
@@ -109,10 +123,12 @@ def _split(url: str) -> tuple[SplitResult, str]:
     """Take ``url`` apart; return its host as it goes on the wire."""
     try:
         parts = urlsplit(url)
-        host, _ = (parts.hostname or "").rstrip("."), parts.port
+        host, _, _ = (parts.hostname or "").rstrip("."), parts.port, url.encode()
         host = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii").lower()
     except ValueError:  # a bad port, a bad bracket or a name no DNS knows
         raise BlockedHost("The image URL cannot be read: its host or port is malformed") from None
+    if len(url) > _MOST_LETTERS or _UNPRINTABLE.search(parts.geturl()):
+        raise BlockedHost("The image URL cannot be read: it is longer than any, or holds control characters")
     shown = without_query(url)
     if parts.scheme not in ("http", "https"):
         raise BlockedHost(f"{shown} is not fetched", advice="Only http and https URLs are.")
@@ -123,7 +139,7 @@ def _split(url: str) -> tuple[SplitResult, str]:
 
 def _checked(parts: SplitResult, host: str, resolve: Resolve) -> list[Address]:
     try:
-        names = resolve(host.strip("[]"), parts.port or (443 if parts.scheme == "https" else 80))
+        names = resolve(host.strip("[]"), parts.port or _PORTS[parts.scheme])
     except OSError as error:
         raise Unresolved(f"The image host {host} has no address: {error.strerror}") from error
     addresses = [ipaddress.ip_address(name.partition("%")[0]) for name in names]
@@ -134,12 +150,15 @@ def _checked(parts: SplitResult, host: str, resolve: Resolve) -> list[Address]:
     return addresses
 
 
-def _through_proxy(parts: SplitResult, host: str, resolve: Resolve) -> Route:
-    if urllib.request.proxy_bypass(host.strip("[]")):
-        _checked(parts, host, resolve)
-    elif _is_closed_literal(host):
-        raise _blocked(host)
-    return Route(parts.geturl())
+def _proxy(parts: SplitResult, host: str) -> str | None:
+    """Return the proxy that the environment names for a URL; ``NO_PROXY`` may name ``host`` or ``host:port``."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    name = host.strip("[]")
+    spelt = (name, f"{host}:{parts.port or _PORTS[parts.scheme]}")
+    if not proxy or any(urllib.request.proxy_bypass(each) for each in spelt):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _is_closed_literal(host: str) -> bool:

@@ -113,16 +113,30 @@ class Stream:
 
 
 def image_client(
-    *, verify: bool | str = True, max_connections: int = 16, timeout: float = 60.0
+    *,
+    verify: bool | str = True,
+    max_connections: int = 16,
+    timeout: float = 60.0,
+    proxy: str | None = None,
 ) -> httpx.Client:
-    """Open a client for image hosts: no credentials, no cookies kept, no redirects followed."""
-    return httpx.Client(
-        verify=_tls(verify),
-        timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
-        limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-    )
+    """
+    Open a client for image hosts: no credentials, no cookies kept, no redirects followed.
+
+    :param proxy: its URL; the environment is not asked again, which may have meant another host than was checked.
+    """
+    context = httpx.create_ssl_context(verify=_tls(verify))  # reads SSL_CERT_FILE of the environment
+    try:
+        return httpx.Client(
+            verify=context,
+            proxy=proxy,
+            trust_env=False,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:  # such as SOCKS without the package for it
+        raise TransferError(f"The proxy that the environment names cannot be used: {redact(error)}") from None
 
 
 @contextmanager
@@ -140,8 +154,8 @@ def open_stream(
     :raises StreamBroken: on any network failure.
     """
     extensions = {"sni_hostname": server_name} if server_name else {}
-    request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)
     try:
+        request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)
         response = client.send(request, stream=True)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StreamBroken(redact(error) or type(error).__name__) from error

@@ -265,6 +265,7 @@ def test_a_body_whose_encoding_is_none_is_taken(files, downloads):
         Answer(status=302, headers={"Location": "http://["}),
         Answer(status=302, headers={"Location": "http://a.example:port/"}),
         Answer(status=302, headers={"Location": "http://\u2100.example/".encode().decode("latin-1")}),
+        Answer(status=302, headers={"Location": f"/{'a' * 40_000}"}),
         Answer(IMAGE, headers={"Content-Length": "9" * 5000}, length=False),
         Answer(b"<Expires>2026-13-45T99:99:99Z</Expires>", status=403),
         Answer(b"<Expires>99999999-01-01T00:00:00Z</Expires>", status=403),
@@ -273,6 +274,7 @@ def test_a_body_whose_encoding_is_none_is_taken(files, downloads):
         "half an address",
         "no port",
         "no letter of a host",
+        "too long",
         "digits without end",
         "no date",
         "no year",
@@ -353,6 +355,38 @@ def test_a_task_that_is_told_to_end_ends_between_two_chunks(files, naps):
     ):
         downloads.fetch(files.put("/a.png", drip))
     assert (len(files.seen), naps) == (1, [])
+
+
+def through_a_proxy(files, monkeypatch, exception):
+    """Fetch two images, with the file server as the proxy and as the one host that the proxy is not for."""
+    monkeypatch.setattr("airflow_provider_qwenimage.images.hosts.is_public", lambda address: True)
+    monkeypatch.setenv("http_proxy", files.url)
+    monkeypatch.setenv("no_proxy", exception)
+    files.put("/a.png", IMAGE)
+    files.put("http://other.invalid/b.png", IMAGE)
+    resolve = Loopback()
+    with Downloads(resolve=resolve) as downloads:
+        downloads.fetch(f"http://images.invalid:{files.port}/a.png").close()
+        downloads.fetch("http://other.invalid/b.png").close()
+    return resolve.asked, [(seen.path, seen.headers["host"]) for seen in files.seen]
+
+
+@pytest.mark.parametrize("exception", ["images.invalid", "images.invalid:{port}", ".invalid:{port},x"])
+def test_what_no_proxy_names_is_connected_to_where_it_was_checked(files, monkeypatch, exception):
+    asked, seen = through_a_proxy(files, monkeypatch, exception.format(port=files.port))
+    assert asked == ["images.invalid"]
+    assert seen == [
+        ("/a.png", f"images.invalid:{files.port}"),
+        ("http://other.invalid/b.png", "other.invalid"),
+    ]
+
+
+def test_a_proxy_that_cannot_be_used_is_an_error_of_ours(files, downloads, monkeypatch):
+    monkeypatch.setenv("http_proxy", "gopher://user:topsecret@proxy.invalid")
+    monkeypatch.setenv("no_proxy", "elsewhere.invalid")
+    with pytest.raises(TransferError, match="proxy") as caught:
+        downloads.fetch(files.put("/a.png", IMAGE))
+    assert "topsecret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ CLOSED = [
     "224.0.0.1", "240.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1", "192.0.0.8", "168.63.129.16",
     "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "fec0::1",
     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1",
-    "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::", "2002:a9fe:a9fe::",
+    "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "64:ff9b:1::808:808", "64:ff9b:1:a00:0:100::",
+    "2002:7f00:1::", "2002:a9fe:a9fe::", "::ffff:0:7f00:1",
+    "2400:3200::5efe:7f00:1", "2400:3200::5efe:a00:1", "2400:3200::200:5efe:a9fe:a9fe", "fe80::5efe:808:808",
+    "2002:808:808::5efe:a00:1",
 ]  # fmt: skip
 
 
@@ -26,7 +29,10 @@ def test_an_address_off_the_open_internet_is_not_public(address):
     assert not is_public(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", PUBLIC, "2400:3200::1", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", PUBLIC, "2400:3200::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2400:3200::5efe:808:808"],
+)
 def test_an_address_on_the_open_internet_is_public(address):
     assert is_public(ipaddress.ip_address(address))
 
@@ -72,7 +78,8 @@ def test_a_retry_takes_the_next_address():
         "http://[::ffff:127.0.0.1]/", "http://１２７.0.0.1/", "http://localhost/", "http://LOCALHOST./",
         "ftp://a.example/x", "file:///etc/passwd", "gopher://a.example/", "//a.example/x", "http:///x",
         "https://user@a.example/x", "https://user:secret@a.example/x", "http://a.example\\@b.example/",
-        "http://a.example:99999/", "http://[::1/x",
+        "http://a.example:99999/", "http://[::1/x", "http://a.example/\x01", "http://a.example/\ud83d",
+        "http://a..example/", f"http://{'a' * 64}.example/", f"http://a.example/{'a' * 40_000}",
     ],
 )  # fmt: skip
 def test_a_url_that_leads_off_the_open_internet_is_blocked(url):
@@ -113,7 +120,7 @@ def unreachable(host, port):
 @pytest.mark.usefixtures("_proxied")
 def test_behind_a_proxy_the_name_is_left_to_the_proxy():
     assert route("https://a.example/x", allow_private=False, resolve=unreachable) == Route(
-        "https://a.example/x"
+        "https://a.example/x", proxy="http://proxy.example:3128"
     )
 
 
@@ -126,9 +133,25 @@ def test_behind_a_proxy_a_host_that_says_it_is_private_is_blocked(host):
         route(f"https://{host}/", allow_private=False, resolve=unreachable)
 
 
-@pytest.mark.usefixtures("_proxied")
-def test_a_host_the_proxy_is_not_for_is_checked_and_not_pinned():
+@pytest.mark.parametrize("named", ["direct.example", "direct.example:443", ".example", "*"])
+def test_a_host_the_proxy_is_not_for_is_checked_and_pinned(monkeypatch, named):
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", f"elsewhere.invalid, {named}" if named != "*" else named)
     found = route("https://direct.example/", allow_private=False, resolve=leading_to(PUBLIC))
-    assert found == Route("https://direct.example/")
+    assert found == Route(f"https://{PUBLIC}/", "direct.example", "direct.example")
     with pytest.raises(BlockedHost):
         route("https://direct.example/", allow_private=False, resolve=leading_to("10.0.0.1"))
+
+
+def test_a_port_the_exception_does_not_name_goes_through_the_proxy(monkeypatch):
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "direct.example:8443")
+    found = route("https://direct.example/", allow_private=False, resolve=unreachable)
+    assert found == Route("https://direct.example/", proxy="http://proxy.example:3128")
+
+
+@pytest.mark.usefixtures("_proxied")
+def test_where_private_hosts_are_allowed_the_environment_still_chooses_the_proxy():
+    assert route("https://10.0.0.1/x", allow_private=True).proxy == "http://proxy.example:3128"
+    assert route("https://direct.example/x", allow_private=True).proxy is None
+    assert route("http://10.0.0.1/x", allow_private=True).proxy is None

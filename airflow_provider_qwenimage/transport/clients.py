@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
-from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:

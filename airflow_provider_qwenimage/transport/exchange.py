@@ -13,7 +13,6 @@ from airflow_provider_qwenimage.exceptions import (
     InvalidRequest,
     OutcomeUnknown,
     QwenImageError,
-    TransferError,
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.redaction import redact

@@ -83,6 +83,13 @@ _CONNECTION: dict[str, Any] = {
             "boolean",
             default=False,
         ),
+        "checks": _field(
+            "Checks",
+            "strict (also when empty): what the vendor is known to refuse is refused before it is sent. "
+            "warn: it is sent all the same, with a warning.",
+            "string",
+            enum=["strict", "warn"],
+        ),
         "price_per_image": _field(
             "Price per image",
             'For cost estimates: by model, and the currency: {"qwen-image-plus": 0.2, "currency": "CNY"}.',

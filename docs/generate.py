@@ -205,8 +205,8 @@ def _model_notes(rows: Iterable[Model]) -> Iterator[str]:
     sizes: dict[str, list[str]] = {}
     for row in rows:
         said = [row.note] if row.note else []
-        if not row.enforced:
-            said.append("Its limits warn and do not refuse.")
+        if not row.refuses:
+            said.append("Only third parties' word: its limits warn and do not refuse.")
         if said:
             yield f"* `{row.name}`: {' '.join(said)}"
         for name, mode in _modes(row):

@@ -57,8 +57,24 @@ def test_what_the_form_and_a_uri_give_as_text_is_coerced():
     assert (settings.prices.of("alibaba/qwen-image-plus"), settings.prices.currency) == (0.2, "CNY")
 
 
+def test_checks_are_the_gateways_unless_the_connection_says_otherwise():
+    assert read(gateway="tokenhot").gateway.checks == "strict"
+    assert read(gateway="tokenhot", checks="warn").gateway.checks == "warn"
+    assert read(host="http://engine.example").gateway.checks == "warn"
+    assert read(host="http://engine.example", checks="strict").gateway.checks == "strict"
+    assert rejected(gateway="tokenhot", checks="off").field == "extra.checks"
+
+
 def test_what_is_blank_is_unset():
-    names = ("model", "request_format", "timeout", "verify", "allow_private_hosts", "price_per_image")
+    names = (
+        "model",
+        "request_format",
+        "timeout",
+        "verify",
+        "allow_private_hosts",
+        "checks",
+        "price_per_image",
+    )
 
     assert read(gateway="tokenhot", **dict.fromkeys(names, "")) == read(gateway="tokenhot")
     assert read(gateway="tokenhot", **dict.fromkeys(names)) == read(gateway="tokenhot")

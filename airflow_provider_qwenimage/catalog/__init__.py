@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 
 RequestFormat = Literal["native", "flat"]
+Checks = Literal["strict", "warn"]
 
 
 class Check(BaseModel):
@@ -41,6 +42,7 @@ class Gateway(BaseModel):
     data_urls: bool = True
     jobs: bool = False
     sse: bool = False
+    checks: Checks = "strict"
     check: Check
     source: str
     date: date

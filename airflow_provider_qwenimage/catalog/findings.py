@@ -12,11 +12,14 @@ class Finding:
 
     :param field: the argument at fault.
     :param rule: what it must be, and what it was.
-    :param refused: whether the vendor refuses it; else it changes or ignores it, worth a warning.
+    :param refused: whether the vendor is known to refuse it; else it changes or ignores it, or sources disagree,
+        worth a warning.
     :param advice: what to do instead.
+    :param cited: the source and date of the rule, where they are not those of the model's row.
     """
 
     field: str
     rule: str
     refused: bool = True
     advice: str = ""
+    cited: str = ""

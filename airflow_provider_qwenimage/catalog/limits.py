@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.catalog.findings import Finding
@@ -69,14 +70,15 @@ def image_findings(facts: InputFacts, limits: InputRule, *, field: str) -> Itera
     low, high = limits.sides
     short, long = sorted((facts.width, facts.height))
     pixels = f"{facts.width}*{facts.height}"
+    finding = partial(Finding, field, refused=limits.refuses, cited=limits.cited)
     if kind not in limits.formats:
-        yield Finding(field, f"{kind} is not one of {', '.join(limits.formats)}")
+        yield finding(f"{kind} is not one of {', '.join(limits.formats)}")
     if short < low or long > high:
-        yield Finding(field, f"{pixels} has a side outside {low} to {high}")
+        yield finding(f"{pixels} has a side outside {low} to {high}")
     if limits.limit and long > limits.limit * short:
-        yield Finding(field, f"{pixels} is narrower than the ratio 1:{limits.limit} to {limits.limit}:1")
+        yield finding(f"{pixels} is narrower than the ratio 1:{limits.limit} to {limits.limit}:1")
     if facts.bytes > limits.bytes:
-        yield Finding(field, f"{facts.bytes} bytes are more than {limits.bytes}")
+        yield finding(f"{facts.bytes} bytes are more than {limits.bytes}")
 
 
 def _count(case: Case) -> Iterator[Finding]:
@@ -137,7 +139,8 @@ def _prompt(case: Case) -> Iterator[Finding]:
     limit = case.row.prompt
     length = _MEASURES[limit.unit](case.request.prompt) if limit else 0
     if limit and length > limit.most:
-        yield Finding("prompt", f"its {length} {limit.unit} are cut to {limit.most}", refused=False)
+        words = f"its {length} {limit.unit} are cut to {limit.most}"
+        yield Finding("prompt", words, refused=False, cited=limit.cited)
 
 
 def _negative_prompt(case: Case) -> Iterator[Finding]:
@@ -145,7 +148,7 @@ def _negative_prompt(case: Case) -> Iterator[Finding]:
     if text and not most:
         yield Finding("negative_prompt", "has no effect, there is none", refused=False)
     elif text and len(text) > most:
-        yield Finding("negative_prompt", f"its {len(text)} characters are cut to {most}", refused=False)
+        yield Finding("negative_prompt", f"its {len(text)} characters are cut to {most:g}", refused=False)
 
 
 def _parameters(case: Case) -> Iterator[Finding]:
@@ -160,14 +163,15 @@ def _parameter(case: Case, name: str, value: object) -> Iterator[Finding]:
     if known is None:
         yield Finding(field, "is not known and sent as it is", refused=False)
     elif wrong := complaint(known, value, images=len(case.images)):
-        yield Finding(field, wrong)
+        yield Finding(field, wrong, refused=known.refuses, cited=known.cited)
     elif value is False:
         return
     elif case.operation not in known.works_in(value):
         where = " and ".join(known.works_in(value))
-        yield Finding(field, f"works only in {where}, not in {case.operation}", refused=known.refused)
+        words, refused = f"works only in {where}, not in {case.operation}", known.refused and known.refuses
+        yield Finding(field, words, refused=refused, cited=known.cited)
     elif known.needs and case.request.parameters.get(known.needs) is False:
-        yield Finding(field, f"needs {known.needs}, which is false")
+        yield Finding(field, f"needs {known.needs}, which is false", refused=known.refuses, cited=known.cited)
 
 
 def _switches(case: Case) -> Iterator[Finding]:

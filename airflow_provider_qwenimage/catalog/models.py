@@ -14,6 +14,8 @@ from airflow_provider_qwenimage.models.requests import Operation
 Pixels = tuple[int, int]
 Range = tuple[int, int]
 JobEndpoint = Literal["text2image", "image2image", "image-generation"]
+# How sure a fact is: the vendor's own page or package, measured live by a third party, a third party's word.
+Sure = Literal["V", "M", "T"]
 Note = Annotated[str, BeforeValidator(str.strip)]
 
 OPERATIONS: tuple[Operation, ...] = ("generate", "edit", "sequence")
@@ -23,9 +25,44 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SizeRule(_Row):
+class _Known(_Row):
+    sure: Sure = "V"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a request outside of it is refused; a third party's word alone warns."""
+        return self.sure != "T"
+
+
+class _Fact(_Known):
+    """What may be known from elsewhere than the rest of its row."""
+
+    source: str | None = None
+    date: Date | None = None
+
+    @property
+    def cited(self) -> str:
+        """Its own source and date, as messages quote them; nothing where they are the row's."""
+        return f"{self.source}, {self.date.isoformat()}" if self.source and self.date else ""
+
+
+class Served(_Fact):
+    """
+    Sizes that were served although the rule says otherwise: they warn.
+
+    :param pixels: the least and the largest product; ``None`` for every size.
+    """
+
+    pixels: Range | None = None
+    sure: Sure
+    source: str
+    date: Date
+
+
+class SizeRule(_Fact):
     """Which sizes one operation of a model takes; the fields are explained in ``models.toml``."""
 
+    name: str = ""
     rule: Literal["listed", "sides", "pixels", "input"]
     default: str | None = None
     sides: Range = (0, 0)
@@ -34,7 +71,7 @@ class SizeRule(_Row):
     multiple: int | None = None
     ratios: dict[str, Pixels] = Field(default_factory=dict)
     also: tuple[Pixels, ...] = ()
-    loose_pixels: Range | None = None
+    served: Served | None = None
     ratio_pixels: int | None = None
     tiers: dict[str, str] = Field(default_factory=dict)
     note: Note = ""
@@ -45,7 +82,7 @@ class SizeRule(_Row):
         return (*self.ratios.values(), *self.also)
 
 
-class InputRule(_Row):
+class InputRule(_Fact):
     """What an input image may be: its format, the pixels of a side, the bytes of the file, its ratio."""
 
     formats: tuple[str, ...]
@@ -55,7 +92,7 @@ class InputRule(_Row):
     note: Note = ""
 
 
-class Parameter(_Row):
+class Parameter(_Fact):
     """A vendor parameter: what it takes, and where it works."""
 
     name: str
@@ -87,7 +124,7 @@ class Mode(_Row):
     label: str | None = None
 
 
-class PromptLimit(_Row):
+class PromptLimit(_Fact):
     """Where a prompt is cut."""
 
     most: int
@@ -110,7 +147,7 @@ class Rate(_Row):
     concurrent: int | None = None
 
 
-class Model(_Row):
+class Model(_Known):
     """One row of ``models.toml``; the fields are explained at its head."""
 
     name: str
@@ -119,14 +156,13 @@ class Model(_Row):
     edit: Mode | None = None
     sequence: Mode | None = None
     prompt: PromptLimit | None = None
-    negative_prompt: int = 500
+    negative_prompt: float = 500
     parameters: tuple[Parameter, ...] = ()
     input: InputRule | None = None
     send_n: bool = True
     sync: bool = True
     jobs: JobEndpoint | None = None
     jobs_preferred: bool = False
-    enforced: bool = True
     price: Price | None = None
     rate: Rate | None = None
     source: tuple[str, ...] = Field(min_length=1)
@@ -162,7 +198,8 @@ def _resolve(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     resolved = dict(row)
     for operation in OPERATIONS:
         if operation in row:
-            resolved[operation] = {**row[operation], "size": shared["sizes"][row[operation]["size"]]}
+            name = row[operation]["size"]
+            resolved[operation] = {**row[operation], "size": {"name": name, **shared["sizes"][name]}}
     if "input" in row:
         resolved["input"] = shared["inputs"][row["input"]]
     resolved["parameters"] = [{"name": key, **shared["parameters"][key]} for key in row.get("parameters", ())]

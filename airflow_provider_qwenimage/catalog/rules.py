@@ -4,9 +4,10 @@ Checks before money: what the vendor would refuse is refused here, what it chang
 ``check`` is pure. It reads the model's row, lets each limit look at the request, and returns the request as
 it is to be sent: a ratio has become pixels, and what the model has not is left out with a warning.
 
-Whether a finding refuses or warns depends on three things: what the vendor does about it
-(``Finding.refused``), whether the row's limits are established (``enforced``), and whether the gateway is the
-vendor's at all: an engine of one's own has other limits, there a row can only warn.
+Whether a finding refuses or warns depends on three things: whether the vendor is known to refuse it
+(``Finding.refused``), how sure the row is (a third party's word only warns), and what the gateway's row or the
+connection says of ``checks``: an engine of one's own has other limits than the vendor, and a paying user may know
+better than the catalogue.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def check(request: Request, *, gateway: Gateway) -> Checked:
     """
     Check a request against the catalogue; nothing is sent.
 
-    :param gateway: where it will go; a gateway without an address of its own is an engine, where rows warn.
+    :param gateway: where it will go; with ``checks = "warn"`` all is sent as it was asked, with warnings.
     :raises InvalidRequest: what the vendor would refuse: the field, the rule, the model and its source.
     """
     if request.model is None:
@@ -59,7 +60,7 @@ def check(request: Request, *, gateway: Gateway) -> Checked:
     if row is None:
         unknown = f"model: {request.model!r} is not in the catalogue, the request is sent unchecked"
         return Checked(_with_pixels(request), None, (unknown,))
-    strict = row.enforced and not _is_engine(gateway)
+    strict = row.refuses and gateway.checks == "strict"
     operation = _operation(request, row)
     mode = row.mode(operation)
     if mode is None:
@@ -72,24 +73,21 @@ def check(request: Request, *, gateway: Gateway) -> Checked:
 
 def check_image(
     facts: InputFacts, row: Model | None, *, gateway: Gateway | None = None, index: int | None = None
-) -> None:
+) -> tuple[str, ...]:
     """
     Check an input image against the model's limits.
 
     :param row: ``None`` where the catalogue has no such model: nothing is checked.
-    :param gateway: where it will go; an engine has limits of its own, and nothing is checked.
+    :param gateway: where it will go, see ``check``.
     :param index: its place among the images, for the message.
+    :return: warnings, one sentence each.
     :raises InvalidRequest: the format, a side, the bytes or the ratio is outside what the model takes.
     """
-    if row is None or row.input is None or not row.enforced or (gateway is not None and _is_engine(gateway)):
-        return
+    if row is None or row.input is None:
+        return ()
+    strict = row.refuses and (gateway is None or gateway.checks == "strict")
     field = "images" if index is None else f"images.{index}"
-    _settle(image_findings(facts, row.input, field=field), row, strict=True)
-
-
-def _is_engine(gateway: Gateway) -> bool:
-    """Whether only a connection's host says where it is: a self-hosted engine, with limits of its own."""
-    return gateway.base_url is None
+    return _settle(image_findings(facts, row.input, field=field), row, strict=strict)
 
 
 def _operation(request: Request, row: Model) -> Operation:
@@ -107,7 +105,7 @@ def _settle(findings: Iterable[Finding], row: Model, *, strict: bool) -> tuple[s
     """Raise the first finding that refuses; return the others as warnings, each once."""
     warnings: dict[str, None] = {}
     for finding in findings:
-        rule = f"{finding.rule} for {row.name} ({row.cited})"
+        rule = f"{finding.rule} for {row.name} ({finding.cited or row.cited})"
         if strict and finding.refused:
             raise InvalidRequest(finding.field, rule, advice=finding.advice)
         warnings[f"{finding.field}: {rule}"] = None
@@ -115,7 +113,7 @@ def _settle(findings: Iterable[Finding], row: Model, *, strict: bool) -> tuple[s
 
 
 def _as_sent(case: Case, *, strict: bool) -> Request:
-    """Resolve the size, and leave out what the model has not; an engine gets all that was asked."""
+    """Resolve the size, and leave out what the model has not; ``checks = "warn"`` sends all that was asked."""
     request, rule = case.request, case.mode.size
     changes: dict[str, Any] = {}
     if request.size is not None:

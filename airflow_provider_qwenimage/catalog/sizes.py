@@ -38,16 +38,29 @@ def check_size(rule: SizeRule, size: Size) -> Iterator[Finding]:
     """
     if size.tier:
         if size.tier not in rule.tiers.values():
-            yield Finding(FIELD, f"{size.tier} is not a tier here; {legal_sizes(rule)}")
+            words = f"{size.tier} is not a tier here; {legal_sizes(rule)}"
+            yield Finding(FIELD, words, refused=rule.refuses, cited=rule.cited)
         return
     if size.pixels is None or size.pixels in rule.listed:
         return
-    complaint = _RULES[rule.rule](rule, size.pixels) or _ratio_complaint(rule, size.pixels)
-    if complaint:
-        yield Finding(FIELD, complaint, refused=not _within(rule.loose_pixels, size.pixels))
+    complaint, narrow = _RULES[rule.rule](rule, size.pixels), _ratio_complaint(rule, size.pixels)
+    if complaint or narrow:
+        yield _outside(rule, size.pixels, complaint=complaint, narrow=narrow)
     elif rule.multiple and any(side % rule.multiple for side in size.pixels):
         changed = f"{spelled(size.pixels)} is changed to multiples of {rule.multiple}"
         yield Finding(FIELD, changed, refused=False)
+
+
+def _outside(rule: SizeRule, pixels: Pixels, *, complaint: str | None, narrow: str | None) -> Finding:
+    """Weigh what the rule says of a size against what was served all the same."""
+    served, words = rule.served, complaint or narrow or ""
+    if served is None:
+        return Finding(FIELD, words, refused=rule.refuses, cited=rule.cited)
+    if served.pixels is None or (not narrow and _within(served.pixels, pixels)):
+        return Finding(FIELD, f"{words}, but was served all the same", refused=False, cited=served.cited)
+    if complaint and not _within(served.pixels, pixels):
+        return Finding(FIELD, f"{words}; {_squares(served.pixels)} is served", cited=served.cited)
+    return Finding(FIELD, narrow or words, refused=rule.refuses, cited=rule.cited)
 
 
 def resolve_size(rule: SizeRule, size: Size) -> Size | None:

@@ -61,6 +61,7 @@ class Extras(BaseModel):
     ] = None
     verify: Annotated[bool | str | None, BeforeValidator(_switch), BlankIsNone] = None
     allow_private_hosts: Annotated[bool | None, BeforeValidator(_switch), BlankIsNone] = None
+    checks: Annotated[catalog.Checks | None, BlankIsNone] = None
     price_per_image: Annotated[
         Prices | None, object_such_as('{"qwen-image-plus": 0.2, "currency": "CNY"}'), BlankIsNone
     ] = None
@@ -121,8 +122,8 @@ def read(
             advice="Choose a gateway, or give the URL of an engine.",
         )
     gateway = catalog.gateway(extras.gateway or ENGINE)
-    if extras.request_format:
-        gateway = gateway.model_copy(update={"request_format": extras.request_format})
+    overrides = {"request_format": extras.request_format, "checks": extras.checks}
+    gateway = gateway.model_copy(update={name: value for name, value in overrides.items() if value})
     base_url = _base_url(host, port, schema) if host else gateway.base_url
     if base_url is None:
         raise InvalidRequest("host", f"is empty, and {gateway.name} has no URL of its own: give the engine's")

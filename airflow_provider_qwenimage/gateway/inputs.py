@@ -14,6 +14,7 @@ Checked means: one whole image, in a format, with sides, bytes and a ratio that 
 from __future__ import annotations
 
 import base64
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.storage.s3 import S3
 
     Pictured = TypeVar("Pictured", EditRequest, SequenceRequest)
+
+log = logging.getLogger(__name__)
 
 _MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
 _CHUNK = 1 << 20
@@ -171,8 +174,9 @@ class Inputs:
 
     @property
     def _cap(self) -> int:
-        """How many bytes are read at most; an engine of one's own (no base URL) has no vendor's limits."""
-        limits = self.row.input if self.row and self.row.enforced and self.settings.gateway.base_url else None
+        """How many bytes are read at most; a limit that only warns is none."""
+        strict = self.row and self.row.refuses and self.settings.gateway.checks == "strict"
+        limits = self.row.input if self.row and strict else None
         return limits.bytes if limits else _MOST_BYTES
 
     def _downloaded(self, url: str) -> str:
@@ -221,7 +225,8 @@ class Inputs:
     def _check(self, image: Downloaded) -> None:
         kind = image.facts.content_type.removeprefix("image/").upper()
         facts = InputFacts(kind, image.facts.width, image.facts.height, image.size)
-        check_image(facts, self.row, gateway=self.settings.gateway)
+        for warning in check_image(facts, self.row, gateway=self.settings.gateway):
+            log.warning("%s", warning)
 
 
 def encoded(url: str) -> str:

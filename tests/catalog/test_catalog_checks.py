@@ -316,6 +316,26 @@ def test_an_engine_gets_no_ratio_either(wanted):
         check(wanted, gateway=ENGINE)
 
 
+WRONG = {
+    "a size": generate("qwen-image-2.0", size="4096*4096"),
+    "a tier": edit("wan2.7-image-pro", size="9K"),
+    "too many": generate("wan2.7-image", n=9),
+    "a count": edit("wan2.6-image", images=(*TWO, *TWO, *TWO)),
+    "an operation": edit("qwen-image"),
+    "a parameter": generate("wan2.7-image", parameters={"watermark": "yes"}),
+    "boxes": edit("qwen-image-2.0", boxes=(((1, 2, 3, 4),),)),
+    "a size that follows the input": edit("qwen-image-edit", size="1024*1024"),
+    "a negative prompt": generate("wan2.7-image", negative_prompt="blur"),
+}
+
+
+@pytest.mark.parametrize("wanted", WRONG.values(), ids=WRONG)
+def test_with_checks_warn_all_is_sent_as_it_was_asked_and_said(wanted):
+    checked = check(wanted, gateway=VENDOR.model_copy(update={"checks": "warn"}))
+    assert checked.request == wanted
+    assert len(checked.warnings) == 1
+
+
 def test_a_request_without_a_model_is_refused():
     with pytest.raises(InvalidRequest, match="model: is not set"):
         check(generate(None), gateway=VENDOR)

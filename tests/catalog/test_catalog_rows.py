@@ -7,6 +7,7 @@ import sys
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import BaseModel
 
 from airflow_provider_qwenimage.catalog import gateways, read
 from airflow_provider_qwenimage.catalog.models import OPERATIONS, model, models, sources
@@ -143,9 +144,37 @@ def test_every_row_says_where_and_when_it_was_read(row):
     assert set(row.source) <= set(sources())
 
 
-def test_every_source_has_an_address_and_is_used():
-    assert {urlsplit(address).scheme for address in sources().values()} == {"https"}
-    assert {key for row in models().values() for key in row.source} == set(sources())
+def facts(value):
+    """Every fact of a row that has a source, degree and date of its own, however deep it lies."""
+    if isinstance(value, BaseModel):
+        yield from ([value] if getattr(value, "cited", "") else [])
+        for _, inner in value:
+            yield from facts(inner)
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from facts(inner)
+
+
+FACTS = [fact for row in models().values() for fact in facts(row)]
+
+
+def test_every_source_of_the_vendor_has_an_address_and_every_source_is_used():
+    vendors = {address for key, address in sources().items() if key.startswith("A-")}
+    assert {urlsplit(address).scheme for address in vendors} == {"https"}
+    named = [fact.source for fact in FACTS]
+    assert {key for source in named for key in ([source] if isinstance(source, str) else source)} == set(
+        sources()
+    )
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: f"{type(fact).__name__}-{fact.cited}")
+def test_a_fact_is_as_sure_as_its_source(fact):
+    first = fact.source if isinstance(fact.source, str) else fact.source[0]
+    assert fact.sure == {"A": "V", "M": "M", "T": "T"}[first[0]] or (fact.sure, first[0]) == ("T", "A")
+
+
+def test_only_a_third_partys_word_does_not_refuse():
+    assert {(fact.sure, fact.refuses) for fact in FACTS} <= {("V", True), ("M", True), ("T", False)}
 
 
 @pytest.mark.parametrize("row", gateways().values(), ids=gateways())

@@ -6,12 +6,13 @@ Run ``python -m docs.generate`` after changing a row.
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.catalog import gateways
 from airflow_provider_qwenimage.catalog.models import OPERATIONS, models, sources
-from airflow_provider_qwenimage.catalog.sizes import legal_sizes, resolve_size
+from airflow_provider_qwenimage.catalog.sizes import legal_sizes, resolve_size, squares
 from airflow_provider_qwenimage.models.requests import Size
 from docs.markdown import page, table
 
@@ -66,9 +67,13 @@ def write(folder: Path = _DOCS) -> tuple[Path, ...]:
 
 
 _MODELS_INTRO = """What each model takes, and where that is known from. A request outside of it is refused
-before it is sent, or warns where the vendor changes something without a word; a model that is not here passes
-with a warning. The names in the first column, further names of the same model, and `provider/name` are all
-understood, and always sent as given.
+before it is sent where the vendor is known to refuse it. It warns where sources disagree, where only a third party
+says so, and where the vendor changes something without a word; a model that is not here passes with a warning. With
+`checks = "warn"` in the connection's extra everything is sent as it was asked, with warnings.
+
+How sure a fact is: V the vendor's own page or package, M measured live by a third party, T a third party's word.
+The names in the first column, further names of the same model, and `provider/name` are all understood, and always
+sent as given.
 
 Prices are CNY for one image, as published, and change: see the date. Rates are per account and model, all
 keys together. A seed is 0 to 2147483647 for every model; result links live 24 hours."""
@@ -78,7 +83,16 @@ _GATEWAYS_INTRO = """Where requests can go. The connection's extra `gateway` nam
 `request_format` override what stands here."""
 
 _GLANCE = ("Model", "Further names", "Operations", "Answers", "Price Beijing / intl", "Rate", "Source, date")
-_LIMITS = ("Model", "Operation", "Size", "Size if omitted", "n (upstream default)", "Input images", "Prompt")
+_LIMITS = (
+    "Model",
+    "Operation",
+    "Size",
+    "Served all the same (warns)",
+    "Size if omitted",
+    "n (upstream default)",
+    "Input images",
+    "Prompt",
+)
 _RATIO_HEAD = ("Model", "Operation", *RATIOS)
 _INPUTS = ("Model", "Formats", "Side, pixels", "Ratio", "File", "Note")
 _PARAMETERS = ("Parameter", "Takes", "Works in", "Models", "Note")
@@ -138,7 +152,15 @@ def _limits(row: Model) -> Iterator[tuple[str, ...]]:
         images = _span(mode.images) if mode.images[1] else ""
         prompt = f"{row.prompt.most} {row.prompt.unit}" if row.prompt else ""
         default = mode.size.default or ""
-        yield f"`{row.name}`", name, legal_sizes(mode.size), default, count, images, prompt
+        yield f"`{row.name}`", name, legal_sizes(mode.size), _served(mode), default, count, images, prompt
+
+
+def _served(mode: Mode) -> str:
+    served = mode.size.served
+    if served is None:
+        return ""
+    bounds = squares(served.pixels) if served.pixels else "every size"
+    return f"{bounds} ({served.sure}, {served.cited})"
 
 
 def _span(bounds: tuple[int, int]) -> str:
@@ -185,7 +207,9 @@ def _parameter_rows(rows: list[Model]) -> Iterator[tuple[str, ...]]:
             known[key] = parameter
             takers.setdefault(key, []).append(f"`{row.name}`")
     without = [f"`{row.name}`" for row in rows if not row.negative_prompt]
-    yield "`negative_prompt`", "up to 500 characters", "", f"all but {', '.join(without)}", "An argument."
+    unbounded = [f"`{row.name}`" for row in rows if row.negative_prompt == inf]
+    note = f"An argument. No limit is stated for {', '.join(unbounded)}."
+    yield "`negative_prompt`", "up to 500 characters", "", f"all but {', '.join(without)}", note
     for key, parameter in known.items():
         takes = ", ".join(parameter.choices) or _TAKES[parameter.kind].format(parameter)
         where = ", ".join(parameter.operations)

@@ -59,7 +59,7 @@ def _outside(rule: SizeRule, pixels: Pixels, *, complaint: str | None, narrow: s
     if served.pixels is None or (not narrow and _within(served.pixels, pixels)):
         return Finding(FIELD, f"{words}, but was served all the same", refused=False, cited=served.cited)
     if complaint and not _within(served.pixels, pixels):
-        return Finding(FIELD, f"{words}; {_squares(served.pixels)} is served", cited=served.cited)
+        return Finding(FIELD, f"{words}; {squares(served.pixels)} is served", cited=served.cited)
     return Finding(FIELD, narrow or words, refused=rule.refuses, cited=rule.cited)
 
 
@@ -125,7 +125,7 @@ def _within(bounds: Pixels | None, pixels: Pixels) -> bool:
     return bounds is not None and bounds[0] <= math.prod(pixels) <= bounds[1]
 
 
-def _squares(bounds: Pixels) -> str:
+def squares(bounds: Pixels) -> str:
     """Name bounds of a product the way vendors do: as the squares they come from."""
     return " to ".join(spelled((math.isqrt(bound), math.isqrt(bound))) for bound in bounds)
 
@@ -150,7 +150,7 @@ def _sides(rule: SizeRule, pixels: Pixels) -> str | None:
 def _pixels(rule: SizeRule, pixels: Pixels) -> str | None:
     if _within(rule.pixels, pixels):
         return None
-    return f"{spelled(pixels)} is {math.prod(pixels)} pixels, outside {_squares(rule.pixels)}"
+    return f"{spelled(pixels)} is {math.prod(pixels)} pixels, outside {squares(rule.pixels)}"
 
 
 def _input(_rule: SizeRule, pixels: Pixels) -> str | None:
@@ -166,6 +166,6 @@ _RULES: dict[str, Callable[[SizeRule, Pixels], str | None]] = {
 _WORDS: dict[str, Callable[[SizeRule], str]] = {
     "listed": lambda rule: "one of " + ", ".join(spelled(pixels) for pixels in rule.ratios.values()),
     "sides": lambda rule: f"each side {rule.sides[0]} to {rule.sides[1]}",
-    "pixels": lambda rule: f"{_squares(rule.pixels)} pixels",
+    "pixels": lambda rule: f"{squares(rule.pixels)} pixels",
     "input": lambda _rule: "follows the input image",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ def check(ask: Ask, gateway: GatewayRow) -> None:
 def pixels(ask: Ask, references: tuple[Reference, ...]) -> tuple[int, int]:
     """Width and height of the result: as asked, else as the last input image, else the model's default."""
     size = ask.parameters.get("size")
-    if size in _UNSET_SIZES:
+    follows = bool(references and ask.row and ask.row.edit_size != "taken")
+    if size in _UNSET_SIZES or follows:
         if references:
             width, height = references[-1].size
             return max(16, min(width, 2048)), max(16, min(height, 2048))
@@ -72,8 +74,13 @@ def _features(ask: Ask, row: ModelRow) -> None:
         raise refused("sequential", model=ask.model)
     if ask.interleave and row.interleave is None:
         raise refused("interleave", model=ask.model)
-    if ask.parameters.get("enable_thinking") is True and not row.thinking:
+    given = ask.parameters
+    if given.get("enable_thinking") is True and not row.thinking:
         raise refused("thinking", model=ask.model)
+    if given.get("enable_thinking") is True and given.get("prompt_extend") is False:
+        raise refused("extend")
+    if given.get("prompt_extend_mode") == "agent" and row.agent and ask.images:
+        raise refused("agent")
 
 
 def _images(ask: Ask, row: ModelRow) -> None:
@@ -104,7 +111,7 @@ def _number(given: Any, low: int, high: int) -> None:
 
 def _size(ask: Ask, row: ModelRow) -> None:
     size = ask.parameters.get("size")
-    if size in _UNSET_SIZES:
+    if size in _UNSET_SIZES or (ask.images and row.edit_size == "unchecked"):
         return
     rule = row.size
     if row.large and not ask.images and not ask.sequential:
@@ -113,17 +120,22 @@ def _size(ask: Ask, row: ModelRow) -> None:
         rule = row.interleaved_size
     if size in _TIERS:
         if size not in rule.tiers:
-            raise refused("size_form", size=size, separator="*")
+            raise refused("size_tier") if rule.tiers else refused("size_form", size=size, separator="*")
         return
-    _dimensions(str(size), rule)
+    _dimensions(
+        str(size), rule, says=rule.says or ("size_pixels" if row.reply.startswith("wan") else "size_area")
+    )
 
 
-def _dimensions(size: str, rule: SizeRule) -> None:
+def _dimensions(size: str, rule: SizeRule, *, says: str) -> None:
     width, height = _split(size)
     if rule.enum and f"{width}*{height}" not in rule.enum:
-        raise refused("size_enum", allowed=list(rule.enum[:5]))
+        raise refused("size_enum", allowed=",".join(rule.enum))
     if rule.pixels and not rule.pixels[0] <= width * height <= rule.pixels[1]:
-        raise refused("size_pixels", size=size, low=rule.pixels[0], high=rule.pixels[1])
+        low, high = rule.pixels
+        squares = {"least": _square(low), "most": _square(high)}
+        area = {"area": width * height, "width": width, "height": height}
+        raise refused(says, size=size, low=low, high=high, **area, **squares)
     if rule.ratio and max(width, height) > rule.ratio * min(width, height):
         raise refused("size_ratio", size=size, ratio=rule.ratio)
     if rule.sides and not (rule.sides[0] <= min(width, height) and max(width, height) <= rule.sides[1]):
@@ -157,6 +169,10 @@ def _palette(ask: Ask, row: ModelRow) -> None:
         raise refused("palette") from None
     if ask.sequential or not 3 <= len(palette) <= 10 or abs(total - 100) > 0.01:
         raise refused("palette")
+
+
+def _square(area: int) -> str:
+    return f"{math.isqrt(area)}*{math.isqrt(area)}"
 
 
 def _split(size: str) -> tuple[int, int]:

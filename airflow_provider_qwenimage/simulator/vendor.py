@@ -35,6 +35,7 @@ class SizeRule:
     ratio: int | None = None
     sides: tuple[int, int] | None = None
     tiers: tuple[str, ...] = ()
+    says: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class ModelRow:
     images: tuple[int, int]
     size: SizeRule = SizeRule()
     large: SizeRule | None = None
+    edit_size: str = "taken"
     interleaved_size: SizeRule | None = None
     default_size: str | None = None
     sequential: tuple[int, int, int] | None = None
@@ -65,6 +67,7 @@ class ModelRow:
     sync: bool = True
     job: str | None = None
     thinking: bool = False
+    agent: bool = False
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,15 @@ def test_every_example_the_gateways_print_passes_as_it_is(name, wanted):
         ("qwen-image-2.0-pro", "16:9", (2688, 1536)),
         ("qwen-image-2.0-pro", "2K", (2048, 2048)),
         ("qwen-image-3.0", "3:2", (2496, 1664)),
-        ("wan2.6-t2i", "16:9", (1792, 1008)),
-        ("wan2.6-t2i", "3:4", (1200, 1600)),
-        ("wan2.7-image", "16:9", (2560, 1440)),
+        ("wan2.6-t2i", "16:9", (1696, 960)),
+        ("wan2.6-t2i", "9:16", (960, 1696)),
+        ("wan2.6-t2i", "4:3", (1472, 1104)),
+        ("wan2.6-t2i", "3:2", (1728, 1152)),
+        ("wan2.7-image", "16:9", (2688, 1536)),
+        ("wan2.7-image-pro", "16:9", (2688, 1536)),
+        ("wan2.7-image-pro", "4K", (4096, 4096)),
+        ("z-image-turbo", "21:9", (1680, 720)),
+        ("z-image-turbo", "7:9", (1120, 1440)),
         ("wan2.7-image-pro", "1:8", (720, 5760)),
         ("wan2.2-t2i-flash", "1:1", (1440, 1440)),
         ("wan2.1-t2i-turbo", "16:9", (1280, 720)),
@@ -80,19 +86,69 @@ def test_a_ratio_and_a_tier_become_the_models_own_pixels(model, size, pixels):
     assert checked.warnings == ()
 
 
-@pytest.mark.parametrize("size", ["1472*1140", "1140*1472", "1472*1104", "1104*1472"])
-def test_both_spellings_of_the_old_four_to_three_pass(size):
+@pytest.mark.parametrize("size", ["1472*1104", "1104*1472"])
+def test_the_four_to_three_of_the_live_list_passes(size):
     assert check(generate("qwen-image", size=size), gateway=VENDOR).warnings == ()
+
+
+@pytest.mark.parametrize("size", ["1472*1140", "1140*1472"])
+def test_the_four_to_three_of_last_years_pages_is_refused_with_the_live_list(size):
+    with pytest.raises(InvalidRequest, match=r"is not one of .* for qwen-image \(M-live, 2026-08-04\)"):
+        check(generate("qwen-image", size=size), gateway=VENDOR)
 
 
 def test_a_size_at_the_vendors_bound_passes():
     assert check(generate("wan2.5-t2i-preview", size="768*2700"), gateway=VENDOR).warnings == ()
 
 
-@pytest.mark.parametrize("size", ["1104*1472", "1696*960"])
-def test_sizes_a_guide_recommends_below_the_vendors_own_bound_are_refused(size):
-    with pytest.raises(InvalidRequest, match=r"outside 1280\*1280 to 1440\*1440"):
-        check(generate("wan2.5-t2i-preview", size=size), gateway=VENDOR)
+@pytest.mark.parametrize("model", ["wan2.6-t2i", "wan2.5-t2i-preview"])
+@pytest.mark.parametrize("size", ["1696*960", "960*1696", "1472*1104", "1104*1472"])
+def test_sizes_the_vendors_guide_and_n8n_recommend_pass_without_a_word(model, size):
+    assert check(generate(model, size=size), gateway=VENDOR).warnings == ()
+
+
+@pytest.mark.parametrize("size", ["1024*1024", "1280*720"])
+def test_what_the_live_service_takes_below_the_page_goes_through_with_a_warning(size):
+    checked = check(generate("wan2.6-t2i", size=size), gateway=VENDOR)
+    assert checked.request.size.text() == size
+    assert checked.warnings[0].endswith("but was served all the same for wan2.6-t2i (M-live, 2026-10-06)")
+
+
+MEASURED = {
+    "3.0": generate("qwen-image-3.0-pro", size="2560*2560"),
+    "an edit of 3.0": edit("qwen-image-3.0", size="10*10"),
+    "an edit of 3.0, narrow": edit("qwen-image-3.0", size="4096*10"),
+    "wan2.7": generate("wan2.7-image", size="4096*2304"),
+    "max": generate("qwen-image-max", size="1664*1664"),
+}
+
+
+@pytest.mark.parametrize("wanted", MEASURED.values(), ids=MEASURED)
+def test_what_was_measured_beyond_the_page_goes_through_with_a_warning(wanted):
+    checked = check(wanted, gateway=VENDOR)
+    assert checked.request == wanted
+    assert [warning.partition(":")[0] for warning in checked.warnings] == ["size"]
+
+
+BEYOND = {
+    "max": (
+        generate("qwen-image-max", size="1680*1680"),
+        r"512\*512 to 1664\*1664 is served .* \(M-live, 2026-10-06\)",
+    ),
+    "3.0": (
+        generate("qwen-image-3.0", size="2576*2576"),
+        r"512\*512 to 2560\*2560 is served .* \(M-live, 2026-10-06\)",
+    ),
+    "3.0, narrow": (generate("qwen-image-3.0", size="6000*700"), r"narrower than .* \(A-t2i30, 2026-10-12\)"),
+    "edit-plus": (edit("qwen-image-edit-plus", size="400*4096"), "a side outside 512 to 2048"),
+    "edit-max": (edit("qwen-image-edit-max", size="2064*2048"), "a side outside 512 to 2048"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "words"), BEYOND.values(), ids=BEYOND)
+def test_what_no_source_says_is_served_is_refused_with_its_source(wanted, words):
+    with pytest.raises(InvalidRequest, match=words):
+        check(wanted, gateway=VENDOR)
 
 
 def test_a_size_only_newer_pages_allow_warns():
@@ -116,13 +172,12 @@ def test_a_size_that_follows_the_input_is_left_out():
 
 
 def test_only_a_prompt_alone_takes_4k():
-    assert check(generate("wan2.7-image-pro", size="4K"), gateway=VENDOR).request.size.tier == "4K"
+    assert check(generate("wan2.7-image-pro", size="4K"), gateway=VENDOR).request.size.pixels == (4096, 4096)
     assert check(generate("wan2.7-image-pro", size="4096*4096"), gateway=VENDOR).warnings == ()
     for wanted in (
         edit("wan2.7-image-pro", size="4K"),
         sequence("wan2.7-image-pro", size="4K"),
         generate("wan2.7-image-pro", size="4K", parameters={"enable_sequential": True}),
-        generate("wan2.7-image", size="4K"),
     ):
         with pytest.raises(InvalidRequest, match="4K is not a tier here"):
             check(wanted, gateway=VENDOR)
@@ -133,7 +188,7 @@ def test_a_refusal_names_the_rule_the_model_and_its_source():
         check(generate("alibaba/qwen-image-plus", size="1000*1000"), gateway=VENDOR)
     assert str(caught.value) == (
         "size: 1000*1000 is not one of 1664*928, 1472*1104, 1328*1328, 1104*1472, 928*1664 "
-        "for qwen-image-plus (A-t2i, 2026-02-08). Nothing was billed."
+        "for qwen-image-plus (M-live, 2026-08-04). Nothing was billed."
     )
 
 
@@ -153,12 +208,18 @@ def refusals():
     yield "a ratio in parameters", by_hand, "parameters.size", "16:9 is no size"
     thinking = {"enable_thinking": True, "prompt_extend": False}
     yield "thinking", generate("qwen-image-3.0", parameters=thinking), "parameters.enable_thinking", "needs"
-    thinking = {"enable_thinking": True}
     yield (
         "thinking edit",
         edit("qwen-image-3.0", parameters=thinking),
         "parameters.enable_thinking",
-        "only in",
+        "needs",
+    )
+    agent = {"prompt_extend_mode": "agent"}
+    yield (
+        "agent edit",
+        edit("qwen-image-3.0", parameters=agent),
+        "parameters.prompt_extend_mode",
+        "works only in generate",
     )
     mode = {"prompt_extend_mode": "deep"}
     yield (
@@ -227,12 +288,6 @@ def warnings():
     )
     colours = {"color_palette": PALETTE_OF_THREE}
     yield "no palette in a series", sequence(parameters=colours), "parameters.color_palette: works only in"
-    agent = {"prompt_extend_mode": "agent"}
-    yield (
-        "agent",
-        edit("qwen-image-3.0", parameters=agent),
-        "parameters.prompt_extend_mode: works only in generate",
-    )
     extend = {"prompt_extend": True}
     yield (
         "extend",
@@ -268,7 +323,8 @@ def test_what_the_vendor_changes_without_a_word_warns_once(wanted, words):
         generate(parameters={"thinking_mode": False, "color_palette": PALETTE_OF_THREE, "seed": 0}),
         edit(parameters={"thinking_mode": False, "bbox_list": [[[0, 0, 5, 5], [7, 7, 9, 9]]]}),
         generate("qwen-image-3.0", parameters={"enable_thinking": True, "prompt_extend_mode": "agent"}),
-        edit("qwen-image-3.0", parameters={"prompt_extend_mode": "direct", "enable_thinking": False}),
+        edit("qwen-image-3.0", parameters={"prompt_extend_mode": "direct", "enable_thinking": True}),
+        generate("qwen-image-3.0", negative_prompt="x" * 5000),
         generate("wan2.6-image", parameters={"enable_interleave": True, "max_images": 2, "stream": True}),
         generate(n=12, parameters={"enable_sequential": True}),
         generate("qwen-image-2.0", parameters={"size": "1024*1024"}),

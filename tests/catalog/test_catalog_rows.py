@@ -75,8 +75,8 @@ COUNTS = {
     "qwen-image-3.0-pro": [("generate", SQUARE, (1, 6), 1, (0, 0)), ("edit", SQUARE, (1, 6), 1, (1, 3))],
     "qwen-image-2.1-pro": [("generate", SQUARE, (1, 6), 1, (0, 0)), ("edit", SQUARE, (1, 6), 1, (1, 10))],
     "qwen-image-edit": [("edit", None, (1, 1), 1, (1, 3))],
-    "qwen-image-edit-plus": [("edit", SQUARE, (1, 6), 1, (1, 3))],
-    "qwen-image-edit-max": [("edit", SQUARE, (1, 6), 1, (1, 3))],
+    "qwen-image-edit-plus": [("edit", (512, 2048), (1, 6), 1, (1, 3))],
+    "qwen-image-edit-max": [("edit", (512, 2048), (1, 6), 1, (1, 3))],
     "z-image-turbo": [("generate", SQUARE, (1, 1), 1, (0, 0))],
     "wan2.7-image": [
         ("generate", (768**2, 2048**2), (1, 4), 4, (0, 0)),

@@ -170,12 +170,12 @@ def test_data_urls_and_local_files_are_checked_and_inlined(gateway, qwenimage_co
 
 
 def test_boxes_are_drawn_into_the_image_they_belong_to(gateway, qwenimage_connection):
-    images = [_data_url(picture(BLUE)), _data_url(picture(GREEN))]
-    boxes = "[[], [[0, 0, 400, 400]]]"  # as a template renders it
+    images = [_data_url(picture(colour, (1024, 1024))) for colour in (BLUE, GREEN)]
+    boxes = "[[], [[0, 0, 1024, 1024]]]"  # as a template renders it
     task = edit(qwenimage_connection("tokenhot"), images, boxes=boxes, model="wan2.7-image", size="1K")
     attempt = InMemoryAirflow().run(task)
     assert attempt.error is None
-    assert gateway.state.bodies[-1]["parameters"]["bbox_list"] == [[], [[0, 0, 400, 400]]]
+    assert gateway.state.bodies[-1]["parameters"]["bbox_list"] == [[], [[0, 0, 1024, 1024]]]
     image = opened(gateway.content(attempt.result[0])).convert("RGB")
     width, height = image.size
     framed = [image.getpixel((x, height - 2)) == RED for x in (width // 4, width * 3 // 4)]

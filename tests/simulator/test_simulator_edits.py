@@ -49,11 +49,25 @@ def test_without_a_size_the_last_image_decides(call):
 def test_boxes_are_drawn_into_the_image_they_belong_to(call):
     boxes = [[], [[100, 100, 300, 300]]]
     images = [data_url(GREEN), data_url(GREEN)]
-    with_box = native("wan2.7-image", images=images, n=1, size="1K", bbox_list=boxes)
+    with_box = native("wan2.7-image", images=images, n=1, bbox_list=boxes)
     picture = call.image(image_urls(call.post("dashscope", with_box).json())[0]).convert("RGB")
-    first, second = (picture.crop(cell).getcolors(1_000_000) for cell in reference_cells(1024, 1024, 2))
+    first, second = (picture.crop(cell).getcolors(1_000_000) for cell in reference_cells(400, 400, 2))
     assert [colour for _, colour in first] == [GREEN]
     assert {colour for _, colour in second} == {GREEN, RED}
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "came"),
+    [
+        ("qwen-image-2.0", "1024*1024", (400, 400)),
+        ("wan2.7-image", "1024*1024", (400, 400)),
+        ("qwen-image-3.0", "10*10", (400, 400)),
+        ("qwen-image-edit-plus", "512*768", (512, 768)),
+    ],
+)
+def test_the_size_of_some_edits_is_not_followed(call, model, size, came):
+    body = native(model, images=[data_url(GREEN)], n=1, size=size)
+    assert call.image(image_urls(call.post("dashscope", body).json())[0]).size == came
 
 
 def test_a_data_url_is_refused_where_only_urls_are_documented(call):

@@ -22,6 +22,11 @@ _GATEWAYS = [
     "dashscope",
     "dashscope-intl",
     "dashscope-us",
+    "dashscope-eu",
+    "dashscope-jp",
+    "dashscope-hk",
+    "dashscope-compatible",
+    "qwencloud",
     "openai-compatible",
 ]
 
@@ -41,7 +46,7 @@ _CONNECTION: dict[str, Any] = {
         "hidden-fields": ["schema", "login"],
         "relabeling": {"host": "Gateway URL", "password": "API Key"},
         "placeholders": {
-            "host": "https://gateway.example/prefix; empty for the gateway's own URL",
+            "host": "https://gateway.example/prefix, or a DashScope workspace id; empty for the gateway's own URL",
             "port": "443; may stay empty, but the Test button of some Airflow versions needs it",
             "password": "sk-…",
         },

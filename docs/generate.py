@@ -79,8 +79,9 @@ Prices are CNY for one image, as published, and change: see the date. Rates are 
 keys together. A seed is 0 to 2147483647 for every model; result links live 24 hours."""
 _RATIOS_INTRO = """`size="16:9"` becomes these pixels: the vendor's own where it prints some (**bold**), else
 the largest pair of multiples of 16 within the rule, or within the model's default size class."""
-_GATEWAYS_INTRO = """Where requests can go. The connection's extra `gateway` names a row; its host and
-`request_format` override what stands here."""
+_GATEWAYS_INTRO = """Where requests can go. The connection's extra `gateway` names a row; its host, `request_format`
+and `checks` override what stands here. How sure a row is: V the gateway's own page or package, M measured live, T a
+third party's word."""
 
 _GLANCE = ("Model", "Further names", "Operations", "Answers", "Price Beijing / intl", "Rate", "Source, date")
 _LIMITS = (
@@ -243,7 +244,7 @@ def _model_notes(rows: Iterable[Model]) -> Iterator[str]:
 def _gateway(row: Gateway) -> tuple[str, ...]:
     return (
         f"`{row.name}`",
-        row.base_url or "the connection's host",
+        row.base_url or ("the workspace's host" if row.workspace_url else "the connection's host"),
         row.request_format,
         f"`1328{row.size_separator}1328`",
         "yes" if row.data_urls else "no, links only",
@@ -261,9 +262,13 @@ def _gateway_details(row: Gateway) -> Iterator[str]:
     yield f"* Test connection: `GET {row.check.path}`, which lists {row.check.lists}; never a billed call."
     if row.sse:
         yield "* Interleaved replies come as a stream (header `X-DashScope-SSE`)."
+    if row.workspace_url:
+        yield f"* A workspace id as the connection's host leads to `{row.workspace_url}`."
+    if row.checks == "warn":
+        yield "* Checks only warn: its limits are its own."
     if row.note:
         yield f"* {row.note}"
-    yield f"* Source: {row.source}, {row.date.isoformat()}."
+    yield f"* Source: {row.source}, {row.date.isoformat()} ({row.sure})."
 
 
 if __name__ == "__main__":

@@ -145,6 +145,31 @@ def test_a_host_is_read_as_a_base_url(fields, url):
 
 
 @pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"gateway": "dashscope-eu"}, "https://llm-4f2k.eu-central-1.maas.aliyuncs.com"),
+        ({"gateway": "dashscope-jp"}, "https://llm-4f2k.ap-northeast-1.maas.aliyuncs.com"),
+        ({"gateway": "dashscope-hk"}, "https://llm-4f2k.cn-hongkong.maas.aliyuncs.com"),
+        ({"gateway": "dashscope"}, "https://llm-4f2k.cn-beijing.maas.aliyuncs.com"),
+        ({"gateway": "dashscope-intl"}, "https://llm-4f2k.ap-southeast-1.maas.aliyuncs.com"),
+        ({"gateway": "dashscope-us", "port": 443}, "https://llm-4f2k.us-east-1.maas.aliyuncs.com:443"),
+        ({"gateway": "dashscope-compatible"}, "https://llm-4f2k.cn-beijing.maas.aliyuncs.com"),
+        ({"gateway": "dashscope", "port": 8000}, "https://LLM-4f2k:8000"),
+        ({"gateway": "dashscope", "schema": "http"}, "http://LLM-4f2k"),
+        ({"gateway": "tokenhot"}, "https://LLM-4f2k"),
+    ],
+    ids=str,
+)
+def test_a_workspace_id_leads_to_the_workspaces_own_host(fields, url):
+    assert read(host="LLM-4f2k", **fields).endpoint.base_url == url
+
+
+def test_a_region_with_workspace_hosts_only_asks_for_the_id():
+    assert "give the workspace id" in rejected(gateway="dashscope-eu").rule
+    assert read(gateway="qwencloud").endpoint.base_url == "https://maas.qwencloudapi.com"
+
+
+@pytest.mark.parametrize(
     ("uri", "url"),
     [
         ("qwenimage://:sk-key@gw.example:8443/?gateway=tokenhot&timeout=30", "https://gw.example:8443"),
@@ -189,7 +214,16 @@ def ask(simulator, qwenimage_connection):
 
 
 @pytest.mark.parametrize(
-    "gateway", ["tokenhot", "onetoken", "applerouter", "tokenhub", "dashscope", "openai-compatible"]
+    "gateway",
+    [
+        "tokenhot",
+        "onetoken",
+        "dashscope",
+        "dashscope-eu",
+        "dashscope-compatible",
+        "qwencloud",
+        "openai-compatible",
+    ],
 )
 def test_a_good_key_is_accepted_by_every_gateway_with_one_get(ask, simulator, gateway):
     ok, message = ask(gateway)

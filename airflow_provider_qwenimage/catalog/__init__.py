@@ -14,6 +14,8 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest
 
 RequestFormat = Literal["native", "flat"]
 Checks = Literal["strict", "warn"]
+# How sure a fact is: the vendor's own page or package, measured live by a third party, a third party's word.
+Sure = Literal["V", "M", "T"]
 
 
 class Check(BaseModel):
@@ -33,6 +35,7 @@ class Gateway(BaseModel):
     name: str
     title: str
     base_url: str | None = None
+    workspace_url: str | None = None
     generations: str
     edits: str | None = None
     request_format: RequestFormat
@@ -44,6 +47,7 @@ class Gateway(BaseModel):
     sse: bool = False
     checks: Checks = "strict"
     check: Check
+    sure: Sure = "V"
     source: str
     date: date
     note: Annotated[str, BeforeValidator(str.strip)] = ""

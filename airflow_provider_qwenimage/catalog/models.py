@@ -8,14 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from airflow_provider_qwenimage.catalog import read
+from airflow_provider_qwenimage.catalog import Sure, read
 from airflow_provider_qwenimage.models.requests import Operation
 
 Pixels = tuple[int, int]
 Range = tuple[int, int]
 JobEndpoint = Literal["text2image", "image2image", "image-generation"]
-# How sure a fact is: the vendor's own page or package, measured live by a third party, a third party's word.
-Sure = Literal["V", "M", "T"]
 Note = Annotated[str, BeforeValidator(str.strip)]
 
 OPERATIONS: tuple[Operation, ...] = ("generate", "edit", "sequence")

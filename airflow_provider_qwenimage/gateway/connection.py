@@ -19,6 +19,8 @@ from airflow_provider_qwenimage.wire.protocol import join
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _SCHEMES = ("http", "https")
 _PORTS = {"http": 80, "https": 443}
+# One label, such as llm-4f2k: no name a gateway could be reached under from elsewhere (A-wan-t2i, 2026-10).
+_WORKSPACE = re.compile(r"(?!localhost$)[a-z0-9]+(-[a-z0-9]+)*", re.IGNORECASE)
 ENGINE = "openai-compatible"  # what a host without a gateway is taken for
 
 
@@ -124,9 +126,12 @@ def read(
     gateway = catalog.gateway(extras.gateway or ENGINE)
     overrides = {"request_format": extras.request_format, "checks": extras.checks}
     gateway = gateway.model_copy(update={name: value for name, value in overrides.items() if value})
+    if gateway.workspace_url and not schema and port in (None, 443) and _WORKSPACE.fullmatch(host):
+        host = gateway.workspace_url.format(workspace=host.lower())
     base_url = _base_url(host, port, schema) if host else gateway.base_url
     if base_url is None:
-        raise InvalidRequest("host", f"is empty, and {gateway.name} has no URL of its own: give the engine's")
+        wanted = "the workspace id" if gateway.workspace_url else "the engine's"
+        raise InvalidRequest("host", f"is empty, and {gateway.name} has no URL of its own: give {wanted}")
     key = _key(password)
     if not key and gateway.name != ENGINE:
         raise InvalidRequest("password", f"is empty: put the API key of {gateway.title} there")

@@ -50,9 +50,10 @@ class Gateway:
 
     def own_routes(self) -> list[Route]:
         """The paths of an OpenAI-style gateway."""
-        posts = ["/v1/images/generations", *(["/v1/images/edits"] if self.row.edits else [])]
+        base = "/compatible-mode/v1" if self.row.kind == "compatible" else "/v1"
+        posts = [f"{base}/images/generations", *([f"{base}/images/edits"] if self.row.edits else [])]
         return [
-            Route("/v1/models", self.models),
+            Route(f"{base}/models", self.models),
             *(Route(path, self.generations, methods=["POST"]) for path in posts),
             Route("/v1/images/{file_id}/content", self.content),
         ]

@@ -95,8 +95,12 @@ class Making:
         asked = self.ask.parameters.get("response_format")
         if self.gateway.kind == "engine":
             return asked != "url"
-        # DashScope and what passes its replies through know only links.
-        return asked == "b64_json" and self.gateway.reply.startswith("openai")
+        # DashScope and what passes its replies through know only links; its compatible mode ignores the wish.
+        return (
+            asked == "b64_json"
+            and self.gateway.reply.startswith("openai")
+            and self.gateway.kind != "compatible"
+        )
 
     @property
     def _image_format(self) -> str:

@@ -15,7 +15,7 @@ from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator
 from harness import InMemoryAirflow
 from operators.pictures import BLUE, GREEN, RED, opened, order_drawn, picture, served
 
-INLINING = ["tokenhot", "onetoken", "applerouter", "dashscope", "dashscope-intl", "dashscope-us"]
+INLINING = ["tokenhot", "onetoken", "applerouter", "dashscope", "dashscope-intl", "dashscope-compatible"]
 GATEWAYS = [*INLINING, "tokenhub", "openai-compatible"]
 DATA_URL = "data:image/png;base64," + base64.b64encode(picture()).decode()
 

@@ -12,6 +12,7 @@ from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOper
 from harness import InMemoryAirflow
 
 GATEWAYS = ["tokenhot", "onetoken", "applerouter", "tokenhub", "dashscope", "dashscope-intl", "dashscope-us"]
+GATEWAYS += ["dashscope-eu", "dashscope-compatible", "qwencloud"]
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)

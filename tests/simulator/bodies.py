@@ -17,6 +17,11 @@ PATHS = {
     "dashscope": MULTIMODAL,
     "dashscope-intl": MULTIMODAL,
     "dashscope-us": MULTIMODAL,
+    "dashscope-eu": MULTIMODAL,
+    "dashscope-jp": MULTIMODAL,
+    "dashscope-hk": MULTIMODAL,
+    "dashscope-compatible": "/compatible-mode/v1/images/generations",
+    "qwencloud": "/compatible-mode/v1/images/generations",
     "openai-compatible": "/v1/images/generations",
 }
 AUTH = {"Authorization": "Bearer demo-key"}
@@ -39,6 +44,8 @@ def body_for(gateway, text="a red fox in snow", *, n=1, **parameters):
     """A small legal request in the shape of the gateway."""
     if gateway == "openai-compatible":
         return flat(prompt=text, n=n, size="512x512", response_format="url", **parameters)
+    if "compatible-mode" in PATHS.get(gateway, ""):
+        return flat("qwen-image-2.0", text, n=n, size="512x512", **parameters)
     return native("qwen-image-2.0", text, n=n, size="512*512", **parameters)
 
 

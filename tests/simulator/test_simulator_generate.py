@@ -8,6 +8,8 @@ from PIL import Image, ImageChops
 
 from simulator.bodies import AUTH, PATHS, body_for, flat, image_urls, native
 
+IMAGE = "https://img.example/1.png"
+
 
 @pytest.mark.parametrize("gateway", PATHS)
 def test_every_gateway_answers_with_a_png_that_is_what_was_drawn(sim, call, gateway):
@@ -25,7 +27,7 @@ def test_a_wrong_key_is_refused_in_the_gateways_own_shape(sim, call, gateway):
     reply = call.post(gateway, body_for(gateway), key="other")
     assert reply.status_code == 401
     body = reply.json()
-    if gateway.startswith("dashscope") or gateway == "tokenhub":
+    if PATHS[gateway].startswith("/api/v1") or gateway == "tokenhub":
         assert body["code"] == "InvalidApiKey"
     elif gateway == "openai-compatible":
         assert set(body) == {"detail"}
@@ -140,10 +142,27 @@ def test_ampersands_are_escaped_by_gateways_built_on_new_api(call):
 
 @pytest.mark.parametrize("gateway", PATHS)
 def test_checking_a_key_costs_nothing(sim, call, gateway):
-    path = "/api/v1/tasks?page_no=1&page_size=1" if gateway.startswith("dashscope") else "/v1/models"
+    path = "/api/v1/tasks?page_no=1&page_size=1"
+    if not PATHS[gateway].startswith("/api/v1"):
+        path = PATHS[gateway].replace("images/generations", "models")
     assert call.get(gateway, path).status_code == 200
     assert call.client.get(sim.base(gateway) + path).status_code == 401
     assert (sim.state.posts, sim.state.billed, sim.state.total("checks")) == (0, 0, 2)
+
+
+def test_the_compatible_mode_has_one_route_and_links_only(sim, call):
+    body = body_for("dashscope-compatible", response_format="b64_json", image=IMAGE)
+    reply = call.post("dashscope-compatible", body)
+    assert [set(item) for item in reply.json()["data"]] == [{"url", "b64_json", "revised_prompt"}]
+    assert [item["b64_json"] for item in reply.json()["data"]] == [""]
+    assert "request_id" not in reply.json()
+    assert reply.headers["x-request-id"]
+    for path in ("/compatible-mode/v1/images/edits", "/v1/images/generations"):
+        url = sim.base("dashscope-compatible") + path
+        assert call.client.post(url, json=body, headers=AUTH).status_code == 404
+    starred = {**body, "size": "512*512"}
+    assert call.post("dashscope-compatible", starred).status_code == 400
+    assert call.post("dashscope-compatible", {**body, "size": "auto"}).status_code == 200
 
 
 def test_models_are_listed_as_set(sim, call):

@@ -379,3 +379,32 @@ def test_a_newer_job_has_the_body_of_the_synchronous_call():
         "input": said({"image": CAR}, {"text": "tea"}),
         "parameters": {"enable_interleave": True, "max_images": 3, "n": 1, "negative_prompt": "fog"},
     }
+
+
+@pytest.mark.parametrize("gateway", ["dashscope-compatible", "qwencloud"])
+def test_the_compatible_mode_takes_edits_as_json_on_the_one_route(gateway):
+    request = EditRequest(
+        model="qwen-image-3.0-pro",
+        prompt="swap",
+        images=[CAR, PNG],
+        size="1024*768",
+        negative_prompt="blur",
+        seed=0,
+    )
+    call = flat(request, gateway, inline=True)
+    assert call.path == "/compatible-mode/v1/images/generations"
+    assert call.parts == ()
+    assert call.json == {
+        "model": "qwen-image-3.0-pro",
+        "prompt": "swap",
+        "size": "1024x768",
+        "n": 1,
+        "negative_prompt": "blur",
+        "seed": 0,
+        "image": [CAR, PNG],
+    }
+
+
+def test_the_compatible_mode_may_leave_the_size_to_the_model():
+    request = GenerateRequest(model="qwen-image-3.0", prompt="a boat", parameters={"size": "auto"})
+    assert flat(request, "dashscope-compatible").json["size"] == "auto"

@@ -71,7 +71,7 @@ _CONNECTION: dict[str, Any] = {
         ),
         "timeout": _field(
             "Read timeout (seconds)",
-            "How long to wait for a reply; 300 when empty. Images take up to minutes, and a reply that comes "
+            "How long to wait for a reply; 600 when empty. Images take up to minutes, and a reply that comes "
             "too late is billed all the same.",
             "number",
             minimum=1,

@@ -129,7 +129,7 @@ def _glance(row: Model) -> Iterator[str]:
 def _answers(row: Model) -> str:
     ways = ["at once"] if row.sync else []
     if row.jobs:
-        ways.append(f"as a job ({row.jobs}{', preferred when deferred' if row.jobs_preferred else ''})")
+        ways.append(f"as a job ({row.jobs}{', preferred' if row.jobs_preferred else ''})")
     return " or ".join(ways)
 
 

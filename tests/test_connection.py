@@ -30,7 +30,7 @@ def test_a_gateway_alone_is_enough():
     settings = read(gateway="tokenhot")
 
     assert (settings.gateway.name, settings.endpoint.base_url) == ("tokenhot", "https://api.tokenhot.ai")
-    assert (settings.endpoint.key, settings.endpoint.timeout, settings.verify) == (KEY, 300.0, True)
+    assert (settings.endpoint.key, settings.endpoint.timeout, settings.verify) == (KEY, 600.0, True)
     assert (settings.model, settings.allow_private_hosts, settings.prices.of("x")) == (None, False, None)
 
 

@@ -109,7 +109,7 @@ SYNC_ONLY |= {
     "qwen-image-edit-plus",
     "qwen-image-edit-max",
 }
-JOBS_ONLY = {"wan2.5-t2i-preview", "wan2.5-i2i-preview", "wan2.2-t2i-flash", "wan2.2-t2i-plus"}
+JOBS_ONLY = {"wan2.5-t2i-preview", "wan2.5-i2i-preview"}
 JOBS_ONLY |= {"wanx2.1-t2i-turbo", "wanx2.1-t2i-plus", "wanx2.0-t2i-turbo"}
 
 
@@ -121,6 +121,11 @@ def test_a_row_holds_the_numbers_of_the_contract(row):
         (name, bounds.get(mode.size.rule, lambda _: None)(mode.size), mode.n, mode.n_default, mode.images)
         for name, mode in told
     ]
+
+
+@pytest.mark.parametrize("row", models().values(), ids=models())
+def test_what_has_jobs_goes_as_a_job(row):
+    assert row.jobs_preferred == (row.jobs is not None)
 
 
 def test_jobs_are_where_the_contract_has_them():

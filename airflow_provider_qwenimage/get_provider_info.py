@@ -97,7 +97,8 @@ _CONNECTION: dict[str, Any] = {
         ),
         "price_per_image": _field(
             "Price per image",
-            'For cost estimates: by model, and the currency: {"qwen-image-plus": 0.2, "currency": "CNY"}.',
+            "For costs: by model, a number or tiers, and the currency: "
+            '{"qwen-image-plus": 0.2, "qwen-image-3.0-pro": {"1k": 0.25, "2k": 0.5}, "currency": "CNY"}.',
             "object",
         ),
     },

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.catalog import gateways
 from airflow_provider_qwenimage.catalog.models import OPERATIONS, models, sources
+from airflow_provider_qwenimage.catalog.prices import listed_prices
 from airflow_provider_qwenimage.catalog.sizes import legal_sizes, resolve_size, squares
 from airflow_provider_qwenimage.models.requests import Size
 from docs.markdown import page, table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.catalog import Gateway
     from airflow_provider_qwenimage.catalog.models import InputRule, Mode, Model, Parameter
+    from airflow_provider_qwenimage.catalog.prices import ListedPrice
 
 RATIOS = ("1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "21:9")
 _DOCS = Path(__file__).parent
@@ -37,6 +39,7 @@ def models_page() -> str:
         ["## What a ratio becomes", _RATIOS_INTRO, *table(_RATIO_HEAD, _ratio_rows(rows))],
         ["## Input images", *table(_INPUTS, map(_input, filter(_takes_images, rows)))],
         ["## Parameters", *table(_PARAMETERS, _parameter_rows(rows))],
+        ["## Prices", _PRICES_INTRO, *table(_PRICES, map(_price, listed_prices()))],
         ["## Notes", *_model_notes(rows)],
         ["## Sources", *(f"* {key}: <{address}>" for key, address in sources().items())],
     ]
@@ -75,15 +78,18 @@ How sure a fact is: V the vendor's own page or package, M measured live by a thi
 The names in the first column, further names of the same model, and `provider/name` are all understood, and always
 sent as given.
 
-Prices are CNY for one image, as published, and change: see the date. Rates are per account and model, all
-keys together. A seed is 0 to 2147483647 for every model; result links live 24 hours."""
+Rates are per account and model, all keys together. A seed is 0 to 2147483647 for every model; result links live 24
+hours."""
 _RATIOS_INTRO = """`size="16:9"` becomes these pixels: the vendor's own where it prints some (**bold**), else
 the largest pair of multiples of 16 within the rule, or within the model's default size class."""
+_PRICES_INTRO = """For one image, as published and before discounts; they change: see the date. Where a connection
+names no price of its own, the list of its gateway's region and currency gives results a `cost`, which is an estimate.
+A 1k image has at most 2250000 pixels. Gateways that resell have prices of their own: they are not here."""
 _GATEWAYS_INTRO = """Where requests can go. The connection's extra `gateway` names a row; its host, `request_format`
 and `checks` override what stands here. How sure a row is: V the gateway's own page or package, M measured live, T a
 third party's word."""
 
-_GLANCE = ("Model", "Further names", "Operations", "Answers", "Price Beijing / intl", "Rate", "Source, date")
+_GLANCE = ("Model", "Further names", "Operations", "Answers", "Rate", "Source, date")
 _LIMITS = (
     "Model",
     "Operation",
@@ -97,6 +103,7 @@ _LIMITS = (
 _RATIO_HEAD = ("Model", "Operation", *RATIOS)
 _INPUTS = ("Model", "Formats", "Side, pixels", "Ratio", "File", "Note")
 _PARAMETERS = ("Parameter", "Takes", "Works in", "Models", "Note")
+_PRICES = ("Model", "Region", "Currency", "One image", "One input image", "Source, date")
 _GATEWAY_HEAD = (
     "Gateway",
     "Base URL",
@@ -121,7 +128,6 @@ def _glance(row: Model) -> Iterator[str]:
     yield ", ".join(f"`{name}`" for name in row.names)
     yield ", ".join(name for name, _ in _modes(row))
     yield _answers(row)
-    yield _price(row)
     yield _rate(row)
     yield f"{', '.join(row.source)}; {row.date.isoformat()}"
 
@@ -133,11 +139,15 @@ def _answers(row: Model) -> str:
     return " or ".join(ways)
 
 
-def _price(row: Model) -> str:
-    if row.price is None:
-        return ""
-    price = f"{row.price.beijing:g} / {'-' if row.price.intl is None else format(row.price.intl, 'g')}"
-    return price if row.price.extended == 1 else f"{price}, with prompt_extend x{row.price.extended:g}"
+def _price(row: ListedPrice) -> Iterator[str]:
+    price = row.price
+    yield f"`{row.model}`"
+    yield row.region
+    yield row.currency
+    each = f"{price.small:g} at 1k, {price.large:g} at 2k" if price.image is None else f"{price.image:g}"
+    yield each if price.extended == 1 else f"{each}, with prompt_extend x{price.extended:g}"
+    yield f"{price.input:g}" if price.input else ""
+    yield f"{row.cited} ({row.sure})"
 
 
 def _rate(row: Model) -> str:
@@ -262,6 +272,8 @@ def _gateway_details(row: Gateway) -> Iterator[str]:
     yield f"* Test connection: `GET {row.check.path}`, which lists {row.check.lists}; never a billed call."
     if row.sse:
         yield "* Interleaved replies come as a stream (header `X-DashScope-SSE`)."
+    if row.prices:
+        yield f"* Prices: the lists of {row.prices.region} in {row.prices.currency} ([models.md](models.md#prices))."
     if row.workspace_url:
         yield f"* A workspace id as the connection's host leads to `{row.workspace_url}`."
     if row.checks == "warn":

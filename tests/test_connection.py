@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from airflow_provider_qwenimage.catalog.prices import price_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway import connection
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
@@ -31,7 +32,7 @@ def test_a_gateway_alone_is_enough():
 
     assert (settings.gateway.name, settings.endpoint.base_url) == ("tokenhot", "https://api.tokenhot.ai")
     assert (settings.endpoint.key, settings.endpoint.timeout, settings.verify) == (KEY, 600.0, True)
-    assert (settings.model, settings.allow_private_hosts, settings.prices.of("x")) == (None, False, None)
+    assert (settings.model, settings.allow_private_hosts, settings.price("x")) == (None, False, None)
 
 
 def test_a_host_alone_is_an_engine_which_needs_no_key():
@@ -54,7 +55,7 @@ def test_what_the_form_and_a_uri_give_as_text_is_coerced():
     assert settings.gateway.request_format == "flat"
     assert (settings.model, settings.endpoint.timeout, settings.verify) == ("qwen-image-plus", 30.0, False)
     assert settings.allow_private_hosts is True
-    assert (settings.prices.of("alibaba/qwen-image-plus"), settings.prices.currency) == (0.2, "CNY")
+    assert (settings.price("alibaba/qwen-image-plus"), settings.currency) == (price_of(0.2), "CNY")
 
 
 def test_checks_are_the_gateways_unless_the_connection_says_otherwise():
@@ -98,7 +99,11 @@ def test_what_is_blank_is_unset():
         ),
         (
             {"gateway": "tokenhot", "price_per_image": {"qwen-image": -1}},
-            r"extra\.price_per_image\.qwen-image",
+            r"extra\.price_per_image\.qwen-image: must be a number, or tiers such as",
+        ),
+        (
+            {"gateway": "tokenhot", "price_per_image": {"qwen-image-3.0": {"1k": 0.25, "4k": 1}}},
+            r"extra\.price_per_image\.qwen-image-3\.0: must be a number, or tiers such as",
         ),
         ({}, "gateway: is not set and there is no host.*Choose a gateway"),
         ({"gateway": "openai-compatible"}, "host: is empty"),

@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.gateway import calls
 from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.coercion import build, literal
 from airflow_provider_qwenimage.models.requests import KINDS
+from airflow_provider_qwenimage.models.results import Asked
 from airflow_provider_qwenimage.payment.ledger import fingerprint
 from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.protocol import body_of
@@ -51,13 +52,15 @@ class Batch:
     The requests of a batch in the author's order.
 
     :param images: how many images they ask for.
-    :param cost: estimate; ``None`` where the connection does not know the price of a model.
+    :param cost: estimate; ``None`` where nobody names the price of a model.
+    :param listed: where prices come from that the connection does not name.
     :param warnings: what the vendor will change, and in how many requests.
     """
 
     items: list[Item] = field(default_factory=list)
     images: int = 0
     cost: float | None = 0.0
+    listed: set[str] = field(default_factory=set)
     warnings: Counter[str] = field(default_factory=Counter)
 
 
@@ -124,12 +127,20 @@ def _merged(shared: Any, own: Any) -> Any:
 def _add(batch: Batch, where: str, request: Request, settings: Settings) -> None:
     request = request.model_copy(update={"model": request.model or settings.model})
     digest = _digest(request)
-    batch.warnings.update(_foreseen(request, settings).warnings)
+    planned = _foreseen(request, settings)
+    batch.warnings.update(planned.warnings)
     item = Item(len(batch.items), where, request, batch.images, digest)
     batch.items.append(item)
     batch.images += request.n
-    price = settings.prices.of(request.model)
-    batch.cost = None if batch.cost is None or price is None else batch.cost + price * request.n
+    _charge(batch, Asked.of(planned.request), settings)
+
+
+def _charge(batch: Batch, asked: Asked, settings: Settings) -> None:
+    """Add what a request may cost to the batch; where one price is not known the whole is not."""
+    price, listed = settings.price(asked.model), settings.listed(asked.model)
+    batch.cost = None if batch.cost is None or price is None else batch.cost + price.cost(asked)
+    if listed:
+        batch.listed.add(listed.cited)
 
 
 def _digest(request: Request) -> str:

@@ -178,9 +178,11 @@ class BatchRun:
         await asyncio.to_thread(progress.show)
 
     def _progress(self, batch: Batch, *, missing: int, unknown: int) -> Progress:
-        total, prices = len(batch.items), self.settings.prices
+        total, currency = len(batch.items), self.settings.currency
         earlier = total - missing - unknown
-        whole = f", about {batch.cost:.2f} {prices.currency or ''}".rstrip() if batch.cost is not None else ""
+        whole = f", about {batch.cost:.2f} {currency or ''}".rstrip() if batch.cost is not None else ""
+        if whole and batch.listed:
+            whole += f" (an estimate by the vendor's list, {'; '.join(sorted(batch.listed))})"
         log.info(
             "%d requests for %d images%s in all: %d are done, %d are of unknown outcome, %d are to do",
             total,
@@ -190,7 +192,7 @@ class BatchRun:
             unknown,
             missing,
         )
-        return Progress(total, earlier=earlier, unknown=unknown, currency=prices.currency, tell=self.tell)
+        return Progress(total, earlier=earlier, unknown=unknown, currency=currency, tell=self.tell)
 
     def _finish(self, verdict: Verdict, store: ImageStore) -> Outcome:
         """Write the manifest; what the author lets be missing is missing in a complete set."""

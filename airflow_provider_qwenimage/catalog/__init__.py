@@ -27,6 +27,15 @@ class Check(BaseModel):
     lists: Literal["models", "tasks"]
 
 
+class PriceList(BaseModel):
+    """Which lists of ``prices.toml`` hold for a gateway."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: str
+    currency: str
+
+
 class Gateway(BaseModel):
     """One row of ``gateways.toml``; the fields are explained at its head."""
 
@@ -47,6 +56,7 @@ class Gateway(BaseModel):
     sse: bool = False
     checks: Checks = "strict"
     check: Check
+    prices: PriceList | None = None
     sure: Sure = "V"
     source: str
     date: date

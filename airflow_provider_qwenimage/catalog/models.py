@@ -129,14 +129,6 @@ class PromptLimit(_Fact):
     unit: Literal["characters", "tokens"]
 
 
-class Price(_Row):
-    """CNY for one image; ``extended`` is the factor with ``prompt_extend``."""
-
-    beijing: float
-    intl: float | None = None
-    extended: float = 1
-
-
 class Rate(_Row):
     """How many requests one account may submit, and how many jobs it may have at a time."""
 
@@ -161,7 +153,6 @@ class Model(_Known):
     sync: bool = True
     jobs: JobEndpoint | None = None
     jobs_preferred: bool = False
-    price: Price | None = None
     rate: Rate | None = None
     source: tuple[str, ...] = Field(min_length=1)
     date: Date

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest, JobFailed
 from airflow_provider_qwenimage.gateway.account import poll_budget
-from airflow_provider_qwenimage.models.results import Generation, Job
+from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
 
@@ -72,7 +72,7 @@ def _goes_as_job(request: Request, model: Model) -> bool:
 
 def send(client: HttpClient, settings: Settings, planned: Plan) -> Generation | Job:
     """Send a planned request, once: where money is spent."""
-    return _priced(run(client, _submission(settings, planned)), settings)
+    return _priced(run(client, _submission(settings, planned)), settings, Asked.of(planned.request))
 
 
 async def asend(
@@ -83,13 +83,14 @@ async def asend(
     patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
 ) -> Generation | Job:
     """See ``send``; ``patience`` is for callers that try again by themselves."""
-    return _priced(await arun(client, _submission(settings, planned, patience)), settings)
+    answer = await arun(client, _submission(settings, planned, patience))
+    return _priced(answer, settings, Asked.of(planned.request))
 
 
 def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
     """Poll a job to its end; ``timeout`` counts from its submission."""
     flow = _waiting(settings, job, interval=interval, timeout=timeout)
-    return _priced(run(client, flow), settings)
+    return _priced(run(client, flow), settings, job.asked)
 
 
 async def await_job(
@@ -97,7 +98,7 @@ async def await_job(
 ) -> Generation:
     """See ``wait``; ``deadline`` is its ``timeout``, and each poll waits its turn in the account's budget."""
     flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    return _priced(await arun(client, flow, turns=poll_budget(settings.endpoint)), settings)
+    return _priced(await arun(client, flow, turns=poll_budget(settings.endpoint)), settings, job.asked)
 
 
 def cancel(client: HttpClient, job: Job) -> bool:
@@ -156,14 +157,12 @@ def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # n
     return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)
 
 
-def _priced(answer: Answer, settings: Settings) -> Answer:
-    """Add the estimated cost where the connection knows the model's price."""
+def _priced(answer: Answer, settings: Settings, asked: Asked) -> Answer:
+    """Add what the images cost where the connection or the vendor's list knows the model's price."""
     if isinstance(answer, Job):
         return answer
-    price = settings.prices.of(answer.model)
+    price = settings.price(answer.model)
     if price is None:
         return answer
-    delivered = answer.usage.image_count
-    count = len(answer.images) if delivered is None else delivered
-    costs = {"cost": round(price * count, 6), "currency": settings.prices.currency}
+    costs = {"cost": price.cost(asked, answer), "currency": settings.currency}
     return answer.model_copy(update={"usage": answer.usage.model_copy(update=costs)})

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_qwenimage import catalog
+from airflow_provider_qwenimage.catalog.prices import ListedPrice, Price, listed_price, price_of
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
@@ -37,15 +38,15 @@ def _no_switch(value: object) -> object:
 
 
 class Prices(BaseModel):
-    """What an image costs, by model name."""
+    """What the connection says a model costs, by its name."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(init=False)
+    __pydantic_extra__: dict[str, Annotated[Price, BeforeValidator(price_of)]] = Field(init=False)
 
     currency: str | None = None
 
-    def of(self, model: str | None) -> float | None:
-        """Return the price of one image of ``model``, with or without its provider prefix."""
+    def of(self, model: str | None) -> Price | None:
+        """Return the price of ``model``, with or without its provider prefix."""
         prices = self.__pydantic_extra__
         return prices.get(model or "", prices.get((model or "").rpartition("/")[2]))
 
@@ -79,6 +80,24 @@ class Settings(BaseModel):
     model: str | None = None
     allow_private_hosts: bool = False
     prices: Prices = Prices()
+
+    @property
+    def currency(self) -> str | None:
+        """Of every price: the connection's; where it names no price, that of the vendor's list."""
+        if self.prices.currency or self.prices.model_extra or self.gateway.prices is None:
+            return self.prices.currency
+        return self.gateway.prices.currency
+
+    def price(self, model: str | None) -> Price | None:
+        """Return what a model costs: as the connection says, else by the vendor's dated list, an estimate."""
+        listed = self.listed(model)
+        return listed.price if listed else self.prices.of(model)
+
+    def listed(self, model: str | None) -> ListedPrice | None:
+        """Return the price of the vendor's list where the connection names none, in the connection's currency."""
+        if model is None or self.currency is None or self.prices.of(model) is not None:
+            return None
+        return listed_price(model, self.gateway.prices, currency=self.currency)
 
     @property
     def verify(self) -> bool | str:

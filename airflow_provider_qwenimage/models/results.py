@@ -57,7 +57,7 @@ class Usage(_Result):
     """
     What the call used; ``None`` where the gateway does not say.
 
-    :param cost: estimate from the connection's ``price_per_image``, in ``currency``.
+    :param cost: estimate in ``currency``, from the connection's ``price_per_image`` or else the vendor's dated list.
     """
 
     image_count: int | None = None
@@ -93,7 +93,12 @@ class Generation(_Result):
 
 
 class Asked(_Result):
-    """What was asked for, as far as an image object repeats it."""
+    """
+    What was asked for, as far as an image object or its price needs it.
+
+    :param inputs: how many input images were sent.
+    :param extended: whether the prompt was to be rewritten.
+    """
 
     operation: Operation
     model: str | None
@@ -101,6 +106,8 @@ class Asked(_Result):
     n: int = 1
     seed: int | None = None
     size: str | None = None
+    inputs: int = 0
+    extended: bool = False
 
     @classmethod
     def of(cls, request: ImageRequest) -> Asked:
@@ -113,6 +120,8 @@ class Asked(_Result):
             n=request.n,
             seed=seed if request.seed is None and isinstance(seed, int) else request.seed,
             size=request.size.text() if request.size else size if isinstance(size, str) else None,
+            inputs=len(getattr(request, "images", ())),
+            extended=request.parameters.get("prompt_extend") is True,
         )
 
 

@@ -150,7 +150,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
 
     def _tell(self, context: Context, verdict: Verdict, outcome: Outcome) -> None:
         """Push what the author asked Airflow to keep, and describe the set to its outlets."""
-        self.push(context, {"usage": verdict.usage(self.hook.settings.prices.currency)})
+        self.push(context, {"usage": verdict.usage(self.hook.settings.currency)})
         if failures := [*verdict.failures(), *verdict.incomplete()]:
             self.push(context, {"failures": failures})
         self.tell(context, outcome)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from airflow_provider_qwenimage.catalog import gateways, read
 from airflow_provider_qwenimage.catalog.models import OPERATIONS, model, models, sources
+from airflow_provider_qwenimage.catalog.prices import listed_prices
 
 # Contract section 5, as the issue lists them.
 NAMED = {
@@ -166,7 +167,7 @@ FACTS = [fact for row in models().values() for fact in facts(row)]
 def test_every_source_of_the_vendor_has_an_address_and_every_source_is_used():
     vendors = {address for key, address in sources().items() if key.startswith("A-")}
     assert {urlsplit(address).scheme for address in vendors} == {"https"}
-    named = [fact.source for fact in FACTS]
+    named = [fact.source for fact in (*FACTS, *listed_prices())]
     assert {key for source in named for key in ([source] if isinstance(source, str) else source)} == set(
         sources()
     )

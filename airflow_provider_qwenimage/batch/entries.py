@@ -38,6 +38,10 @@ class Entry(BaseModel):
     usage: Usage | None = None
     reason: str | None = None
 
+    def without_links(self) -> Entry:
+        """Return it without what the gateway delivered, where all of that is stored."""
+        return self.model_copy(update={"generation": None}) if self.state == "done" else self
+
     def line(self) -> bytes:
         """Spell it as one line of JSON."""
         return self.model_dump_json(exclude_defaults=True, exclude_none=True).encode() + b"\n"

@@ -19,7 +19,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from airflow_provider_qwenimage.batch.entries import Header
     from airflow_provider_qwenimage.storage.bucket import Bucket
@@ -36,17 +36,27 @@ class Journal:
     :param bucket: its folder.
     :param header: the batch that is to run.
     :param resume: go on with what lies there, whoever wrote it; a retry goes on anyway.
-    :raises InvalidRequest: it is another batch's.
+    :param before: is shown what earlier runs said, before anything is written; may refuse to go on.
+    :raises InvalidRequest: it is another batch's, or no journal's.
     """
 
-    def __init__(self, bucket: Bucket, *, header: Header, resume: bool = True) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        *,
+        header: Header,
+        resume: bool = True,
+        before: Callable[[Iterable[Entry]], object] = list,
+    ) -> None:
         self._segments = Segments(bucket)
         self.entries: dict[int, Entry] = {}
         found = self._segments.header()
         if found:
             self._refuse_another(found, header, bucket.uri(""))
+        earlier = self._segments.entries() if found else {}
+        before(earlier.values())
         if found and (resume or found.same_life(header)):
-            self.entries = self._segments.entries()
+            self.entries = earlier
         else:
             self._segments.begin(header)
         self._lines: list[bytes] = []
@@ -99,10 +109,15 @@ class Journal:
             if self._lines:
                 self._segments.leave(self._lines)
 
-    def close(self, entries: Iterable[Entry]) -> None:
-        """Leave one object; a failure to tidy up is no failure of the batch."""
+    def close(self, *, complete: bool) -> None:
+        """
+        Leave one object; a failure to tidy up is no failure of the batch.
+
+        :param complete: nothing is missing: what links it holds, which give the right to an image, are left out.
+        """
+        entries = [entry for _, entry in sorted(self.entries.items())]
         try:
-            self._segments.replace(entries)
+            self._segments.replace(entry.without_links() if complete else entry for entry in entries)
         except QwenImageError as error:
             log.warning("The journal could not be tidied up: %s", error)
 

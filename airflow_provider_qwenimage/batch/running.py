@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AsyncExitStack, ExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.asking import Asking
@@ -18,7 +19,7 @@ from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
 from airflow_provider_qwenimage.batch.rows import rows_of
-from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing
+from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing, look_again, may_write
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.storage.bucket import Bucket
@@ -26,8 +27,9 @@ from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.storage.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
+    from airflow_provider_qwenimage.batch.entries import Entry
     from airflow_provider_qwenimage.batch.items import Batch
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Origin, Outcome
@@ -74,10 +76,16 @@ class BatchRun:
             header = Header(
                 requests=tuple(item.fingerprint for item in batch.items), origin=self.origin, life=self.life
             )
-            journal = Journal(bucket, header=header, resume=self.options.resume)
+            journal = Journal(
+                bucket,
+                header=header,
+                resume=self.options.resume,
+                before=partial(self._refuse_neighbours, store, batch.images),
+            )
+            look_again(journal, store.prefix)
             verdict = self._drive(self._fan(batch, journal, store, s3))
             outcome = self._finish(verdict, store)
-            journal.close(entry for _, entry in sorted(journal.entries.items()))
+            journal.close(complete=outcome.manifest is not None)
         return verdict, outcome
 
     def stop(self) -> None:
@@ -119,6 +127,14 @@ class BatchRun:
             )
         for warning, count in batch.warnings.most_common():
             log.warning("%s (%d requests)", warning, count)
+
+    def _refuse_neighbours(self, store: ImageStore, total: int, earlier: Iterable[Entry]) -> None:
+        """Refuse a prefix where others keep something under our names, before anything is paid."""
+        known = (image for entry in earlier for image in entry.images)
+        try:
+            store.prefix.refuse_foreign(partial(may_write, total=total), known=known)
+        except InvalidRequest as error:
+            raise InvalidRequest("persist_to", error.rule, advice=error.advice) from None
 
     def _store(self, s3: S3) -> ImageStore:
         return open_store(

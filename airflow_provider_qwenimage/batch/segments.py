@@ -67,6 +67,7 @@ class Segments:
         :raises InvalidRequest: something else lies there.
         """
         uri = self._bucket.uri(_HEADER)
+        self._refuse_strangers()
         if _HEADER not in self._listed:
             return None
         try:
@@ -77,9 +78,24 @@ class Segments:
                 "persist_to", f"{uri} is no journal this version reads", advice=advice
             ) from None
 
+    def _refuse_strangers(self) -> None:
+        """Refuse a folder that holds what no journal of this provider writes: a bucket is shared."""
+        # Consoles make a folder by an empty object of its name.
+        others = [name for name in self._listed if name not in ("", _HEADER, *self._names)]
+        owner = _HEADER in self._listed
+        strange = others or ([] if owner else self._names)
+        if not strange:
+            return
+        what = "is no journal's" if others else f"is of a journal without its {_HEADER}"
+        raise InvalidRequest(
+            "persist_to",
+            f"{self._bucket.uri(strange[0])} {what}, and the journal of this batch would lie there",
+            advice="Choose another persist_to; nothing there was changed.",
+        )
+
     def begin(self, header: Header) -> None:
-        """Write whose journal it is; what lay there before is deleted."""
-        for name in self._listed:
+        """Write whose journal it is; the segments that lay there before are deleted, and nothing else."""
+        for name in (*self._names, *(name for name in self._listed if name == _HEADER)):
             self._bucket.delete(name)
         self._names, self._last, self._open = [], 0, []
         if not self._put(_HEADER, header.model_dump_json().encode() + b"\n"):

@@ -4,25 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.exceptions import TransferError
+from airflow_provider_qwenimage.images.formats import EXTENSIONS
 from airflow_provider_qwenimage.models.manifest import Failure
 from airflow_provider_qwenimage.storage.sources import ImageSource, read_sources
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from airflow_provider_qwenimage.batch.items import Item
     from airflow_provider_qwenimage.batch.journal import Journal
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
+    from airflow_provider_qwenimage.storage.prefix import Prefix
     from airflow_provider_qwenimage.storage.store import ImageStore
+
+log = logging.getLogger(__name__)
 
 STORES = 16  # images on their way to S3 at once; bounds the memory, too
 # The place of an image in the set, which is fixed before the first request: a retry writes the same object.
 FILENAME = "{index:05d}.{ext}"
+_NAME = re.compile(rf"(\d{{5,}})\.({'|'.join(EXTENSIONS.values())})")
+
+
+def may_write(name: str, *, total: int) -> bool:
+    """Whether a batch of ``total`` images may write an object of this name."""
+    match = _NAME.fullmatch(name)
+    return match is not None and int(match[1]) < total
+
+
+def look_again(journal: Journal, prefix: Prefix) -> None:
+    """
+    Take back what the journal calls done and the bucket does not hold any more; nothing is bought for it.
+
+    What a link may still lead to is fetched again, the rest is named as missing.
+    """
+    for entry in [entry for entry in journal.entries.values() if entry.state == "done"]:
+        gone = [image for image in entry.images if not prefix.holds(image)]
+        if gone:
+            log.warning("%s is not in the bucket any more (%d of its request)", gone[0].uri, len(gone))
+            journal.note(_without(entry, gone))
+
+
+def _without(entry: Entry, gone: Sequence[StoredImage]) -> Entry:
+    now = datetime.now(UTC)
+    found = entry.generation
+    if found and all(image.expires_at and image.expires_at > now for image in found.images):
+        return Entry(position=entry.position, state="delivered", generation=found)
+    reasons = [f"{image.uri} is gone from the bucket, and its link is dead" for image in gone]
+    left = tuple(image for image in entry.images if image not in gone)
+    if not left:
+        return Entry(position=entry.position, state="unknown", reason=reasons[0])
+    failures = [Failure(index=image.index, reason=why) for image, why in zip(gone, reasons, strict=True)]
+    return entry.model_copy(update={"images": left, "failures": (*entry.failures, *failures)})
 
 
 class Storing:
@@ -56,6 +97,7 @@ class Storing:
                 for failure in generation.failures
             ),
             usage=generation.usage,
+            generation=None if any(image.data for image in generation.images) else generation,
         )
         self._journal.note(entry)
         return entry

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
-from airflow_provider_qwenimage.storage.s3 import split_object, split_prefix, translated
+from airflow_provider_qwenimage.storage.s3 import split_object, split_prefix, stated_digest, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,9 +79,11 @@ class Bucket:
         return self._write(name, {**facts, "Body": body}, exclusive=exclusive)
 
     def put_text(self, name: str, text: bytes) -> None:
-        """Write a JSON object."""
+        """Write a JSON object; its checksum goes in a header: some servers refuse the trailer that botocore sends."""
         facts = {key: value for key, value in self._extra_args.items() if key != "Metadata"}
-        self._write(name, {**facts, "Body": text, "ContentType": "application/json"}, exclusive=False)
+        facts |= {"Body": text, "ContentType": "application/json", "ChecksumAlgorithm": "SHA256"}
+        facts["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(text).digest()).decode()
+        self._write(name, facts, exclusive=False)
 
     def copy(self, uri: str, name: str, *, content_type: str, sha256: str, etag: str | None = None) -> None:
         """
@@ -102,6 +105,12 @@ class Bucket:
     def open(self, name: str) -> StoredObject:
         """Start to read an object."""
         return self._s3.open(self.uri(name))
+
+    def sha256(self, name: str) -> str | None:
+        """Return the digest in an object's metadata, which every image of this provider has; ``None`` for none."""
+        with translated("read", self.uri(name)):
+            answer = self._s3.client.head_object(Bucket=self.name, Key=self.prefix + name)
+        return stated_digest(answer)
 
     def delete(self, name: str) -> None:
         """Remove an object."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.defaults import MANIFEST, PARTIAL
@@ -13,13 +14,15 @@ from airflow_provider_qwenimage.models.manifest import Manifest
 from airflow_provider_qwenimage.wire.links import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
     from airflow_provider_qwenimage.storage.bucket import Bucket
 
 log = logging.getLogger(__name__)
+
+_READERS = 16
 
 
 class Prefix:
@@ -52,6 +55,29 @@ class Prefix:
     def size(self, name: str) -> int | None:
         """Return the size of the object ``name`` when the prefix was listed, ``None`` for no object."""
         return self._sizes.get(name)
+
+    def holds(self, image: StoredImage) -> bool:
+        """Whether an image lay there, whole, when the prefix was listed."""
+        return self._sizes.get(self._name(image)) == image.bytes
+
+    def refuse_foreign(self, ours: Callable[[str], bool], *, known: Iterable[StoredImage]) -> None:
+        """
+        Refuse a prefix where something lies under a name of this set that this provider did not write.
+
+        :param ours: whether a name is one that the set may write.
+        :param known: images that a record of this provider lists; all others are looked at.
+        :raises InvalidRequest: naming the first of them.
+        """
+        listed = {self._name(image) for image in (*known, *self._read(MANIFEST), *self._read(PARTIAL))}
+        unsure = sorted(name for name in self._sizes if ours(name) and name not in listed)
+        with ThreadPoolExecutor(_READERS, "qwenimage-prefix") as readers:
+            for name, digest in zip(unsure, readers.map(self._bucket.sha256, unsure), strict=True):
+                if digest is None:
+                    rule = f"{self._bucket.uri(name)} is not an image of this provider, and would be replaced"
+                    raise InvalidRequest("s3_prefix", rule, advice="Choose another prefix.")
+
+    def _name(self, image: StoredImage) -> str:
+        return image.uri.removeprefix(self._bucket.uri(""))
 
     def find(self, url: str, index: int) -> StoredImage | None:
         """
@@ -103,8 +129,7 @@ class Prefix:
         """Read what both manifests list and the listing confirms; the complete one is believed first."""
         known: dict[str, StoredImage] = {}
         for image in (*self._read(MANIFEST), *self._read(PARTIAL)):
-            name = image.uri.removeprefix(self._bucket.uri(""))
-            if self._sizes.get(name) == image.bytes:
+            if self.holds(image):
                 known.setdefault(image.uri, image)
         return tuple(known.values())
 

@@ -13,7 +13,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # Seconds; a request ends within minutes, and one that waits for a rate limit is sent with the same link.
 LINK_LIFETIME = 3600
@@ -121,13 +121,10 @@ class S3:
         bucket, key = split_object(uri)
         with translated("read", uri):
             answer = self.client.get_object(Bucket=bucket, Key=key)
-        # Some servers capitalise the names of user metadata.
-        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-        stated = str(metadata.get("sha256", "")).lower()
         return StoredObject(
             uri=uri,
             size=answer["ContentLength"],
-            sha256=stated if _SHA256.fullmatch(stated) else None,
+            sha256=stated_digest(answer),
             etag=answer.get("ETag", ""),
             body=answer["Body"],
         )
@@ -162,6 +159,14 @@ class S3:
         client: Any = S3Hook(aws_conn_id=self.aws_conn_id, config=config.merge(ours)).get_conn()
         client.meta.events.register("choose-signer.s3.GetObject", _sign_links_with_version_4)
         return client
+
+
+def stated_digest(answer: Mapping[str, Any]) -> str | None:
+    """Return the digest that the metadata of an object states, ``None`` where it states none."""
+    # Some servers capitalise the names of user metadata.
+    metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+    stated = str(metadata.get("sha256", "")).lower()
+    return stated if _SHA256.fullmatch(stated) else None
 
 
 def _sign_links_with_version_4(signature_version: str, **_: Any) -> str | None:

@@ -129,6 +129,11 @@ class ImageStore:
     def __exit__(self, *_: object) -> None:
         self._opened.close()
 
+    @property
+    def prefix(self) -> Prefix:
+        """What lay there when the store was opened."""
+        return self._prefix
+
     def store_all(
         self, sources: Sequence[ImageSource], *, missing: Sequence[Failure] = (), places: Sequence[int] = ()
     ) -> Outcome:

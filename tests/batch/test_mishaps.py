@@ -80,7 +80,13 @@ def test_of_two_runs_at_one_prefix_one_stops_and_nothing_is_paid_twice(gateway, 
 def test_what_one_run_says_last_beside_another_is_heard_by_the_next(gateway, begin, shelf):
     gateway.state.settings.latency = 0.3
     one = begin(on_error="continue")
-    rest = threading.Timer(0.2, lambda: shelf.put("journal/00000002.jsonl", b""))
+
+    def another_run():
+        while "journal/batch.json" not in shelf.names():
+            pass
+        shelf.put("journal/00000002.jsonl", b"")
+
+    rest = threading.Thread(target=another_run)
     rest.start()
     one.run(prompts(4), defaults=DEFAULTS)
     rest.join()

@@ -63,14 +63,14 @@ _FORMATS = (
     _Format("AVIF", "image/avif", "avif", _AVIF_MAGIC, avif_size, avif_proof),
 )
 
-_EXTENSIONS = {known.content_type: known.ext for known in _FORMATS}
+EXTENSIONS = {known.content_type: known.ext for known in _FORMATS}
 _HEAD = 1024
 _MOST_PIXELS = 1 << 28  # 16384 squared; the largest image of any model has a sixteenth of them
 
 
 def extension(content_type: str) -> str:
     """Return the file name extension of a content type that ``inspect`` gave, ``bin`` for any other."""
-    return _EXTENSIONS.get(content_type, "bin")
+    return EXTENSIONS.get(content_type, "bin")
 
 
 def content_type(head: bytes) -> str | None:

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from airflow_provider_qwenimage.redaction import redact, without_query
+from airflow_provider_qwenimage.redaction import redact, without_key, without_query
 
 OSS = "https://b.oss-cn-beijing.aliyuncs.com/7d/a.png"
 QUERY = "Expires=1763784000&OSSAccessKeyId=LTAI5t&Signature=aGVsbG8%3D"
@@ -22,6 +22,20 @@ QUERY = "Expires=1763784000&OSSAccessKeyId=LTAI5t&Signature=aGVsbG8%3D"
         (f"HTTPS://GW.example/a.png?{QUERY}", "https://GW.example/a.png"),
         (f"GET /7d/a.png?{QUERY}", "GET /7d/a.png?Expires=1763784000&OSSAccessKeyId=***&Signature=***"),
         ("x-amz-signature=abc&X-Amz-Security-Token=def", "x-amz-signature=***&X-Amz-Security-Token=***"),
+        (
+            "GET /a.png?sig=aZ%2Fb&sign=q&auth_key=1-2-3&x-oss-security-token=t",
+            "GET /a.png?sig=***&sign=***&auth_key=***&x-oss-security-token=***",
+        ),
+        ("q-ak=AKID&q-signature=ab&design=modern", "q-ak=***&q-signature=***&design=modern"),
+        (f"{OSS}?{QUERY}".replace("/", "\\/"), OSS),
+        ("https%3A%2F%2Fh.example%2Fa.png%3FSignature%3Dabc%26x", "https%3A%2F%2Fh.example%2Fa.png"),
+        (
+            "https%253A%252F%252Fh.example%252Fa.png%253Fsig%253Dabc",
+            "https%253A%252F%252Fh.example%252Fa.png",
+        ),
+        ("a.png%3FExpires%3D1%26Signature%3Dab%252F%26x", "a.png%3FExpires%3D1%26Signature%3D***%26x"),
+        (r"Incorrect API key provided: \u0073k\u002dabcdef0123.", "Incorrect API key provided: sk-***"),
+        (r"{\"error\": \"key \\u0073k-abcdef0123\"}", r"{\"error\": \"key sk-***\"}"),
         ("Incorrect API key provided: sk-abcdef0123456789.", "Incorrect API key provided: sk-***"),
         ("key sk-ab***yz is wrong", "key sk-*** is wrong"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
@@ -42,6 +56,19 @@ def test_a_long_text_is_cut_after_it_was_cleaned():
 
     assert said == "x x x x x x x x x x …"
     assert "Signature" not in redact(f"{OSS}?{QUERY}", limit=60)
+
+
+def test_a_text_is_cut_where_a_word_ends_before_it_is_cleaned():
+    assert redact("A" * 100_000 + " after") == "…"
+    assert "sk-" not in redact("word " * 604 + "sk-" + "a" * 4000)
+    assert redact("x " * 50_000) == "x " * 250 + "…"
+
+
+@pytest.mark.parametrize("quoted", [r"th_a/b+c", r"th_a\/b+c", r"\u0074h\u005Fa\/b\u002bc"])
+def test_a_key_is_found_however_json_spells_it(quoted):
+    data = f'{{"message": "bad key {quoted}, see the docs"}}'.encode()
+
+    assert without_key(data, b"th_a/b+c") == b'{"message": "bad key ***, see the docs"}'
 
 
 @pytest.mark.parametrize(

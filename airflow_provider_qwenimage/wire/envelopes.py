@@ -20,10 +20,15 @@ _ENDED_BADLY = frozenset({"FAILED", "CANCELED", "CANCELLED"})
 
 
 class Refusal(NamedTuple):
-    """What a body says of itself: the gateway's code and sentence."""
+    """
+    What a body says of itself: the gateway's code and sentence.
+
+    :param state: of a job that ended badly; says what no code and no sentence says.
+    """
 
     code: str
     message: str
+    state: str = ""
 
 
 def refusal_in(document: Document) -> Refusal | None:
@@ -60,11 +65,8 @@ def _ended(document: Document) -> Refusal | None:
         if status in _ENDED_BADLY and not brings_image(document):
             said = job_refusal(document, output)
             # Without a reason of its own the items may have theirs; the state is the last word.
-            return (
-                None
-                if not any(said) and output.get("results")
-                else Refusal(said.code or status, said.message)
-            )
+            if any(said) or not output.get("results"):
+                return Refusal(said.code or status, said.message, status)
     return None
 
 

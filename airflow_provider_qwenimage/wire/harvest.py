@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_qwenimage.exceptions import QwenImageError, UnexpectedReply
 from airflow_provider_qwenimage.models.results import Usage
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.wire.causes import MODERATION, stated_cause
 from airflow_provider_qwenimage.wire.documents import (
     Document,
     as_dict,
@@ -47,7 +48,7 @@ from airflow_provider_qwenimage.wire.items import (
     locate,
     read_item,
 )
-from airflow_provider_qwenimage.wire.refusals import MODERATION, permanent, refuse, stated_cause
+from airflow_provider_qwenimage.wire.refusals import permanent, refuse
 from airflow_provider_qwenimage.wire.usage import size_of, usage_of
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ from airflow_provider_qwenimage.exceptions import (
 )
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.wire.causes import MODERATION, scope_of, stated_cause
 from airflow_provider_qwenimage.wire.documents import Document, as_dict, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
 from airflow_provider_qwenimage.wire.envelopes import job_refusal, request_id_of
 from airflow_provider_qwenimage.wire.flows import Conduct, assemble, send_until_answered
 from airflow_provider_qwenimage.wire.harvest import harvest
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
-from airflow_provider_qwenimage.wire.refusals import MODERATION, classify, permanent, refuse, stated_cause
+from airflow_provider_qwenimage.wire.refusals import classify, permanent, refuse
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import Gateway
@@ -195,7 +196,7 @@ def _failure(document: Document, state: State, job: Job) -> QwenImageError:
         request_id=job.request_id,
         advice=advice or "Failed jobs are not billed; a retry submits a new one.",
     )
-    failed.final = advice is not None
+    failed.final, failed.scope = advice is not None, scope_of(cause)
     return failed
 
 

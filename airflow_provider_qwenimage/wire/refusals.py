@@ -3,18 +3,14 @@ Tells whether a reply is a refusal, and which: the body is read before the statu
 
 ::
 
-    error code in the body ─► _CODES ─┐
-    words in the message   ─► _WORDS ─┼─► cause ─► _CAUSES ─► exception, advice
-    HTTP status            ─► _STATUS ┘
+    documents ─► envelopes (what does it say?) ─► causes (why?) ─► _CAUSES ─► exception, advice
 
 Gateways refuse under 200 (E4, E5), answer local validation with 500, and reduce Alibaba's code to its message
-(contract section 3). What no table knows is permanent below 500 and an unknown outcome from 500 on: a 5xx that does
-not say that nothing was done may have been billed.
+(contract section 3).
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import (
@@ -25,6 +21,22 @@ from airflow_provider_qwenimage.exceptions import (
     TemporaryRefusal,
 )
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.wire.causes import (
+    ACCESS,
+    AUTH,
+    FAULT,
+    GAVE_UP,
+    INVALID,
+    MODE,
+    MODEL,
+    MODERATION,
+    MONEY,
+    OVERLOADED,
+    THROTTLED,
+    UNKNOWN,
+    cause_of,
+    scope_of,
+)
 from airflow_provider_qwenimage.wire.documents import Document, describe
 from airflow_provider_qwenimage.wire.envelopes import (
     Refusal,
@@ -38,65 +50,6 @@ from airflow_provider_qwenimage.wire.protocol import retry_after
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.protocol import Reply
-
-THROTTLED, OVERLOADED, FAULT, MODERATION = "throttled", "overloaded", "fault", "moderation"
-AUTH, ACCESS, MONEY, INVALID, MODEL, MODE, GAVE_UP, UNKNOWN = (
-    "auth", "access", "money", "invalid", "model", "mode", "gave up", "unknown",
-)  # fmt: skip
-
-# Codes in lower case without . _ -; the longest prefix at a dot of the original decides.
-# A-err (2026-10), NA middleware/utils.go and types/error.go (2026-07), vLLM-Omni (2026-08).
-_CODES: dict[str, str] = {
-    "throttling": THROTTLED, "throttlingratequota": THROTTLED, "throttlingburstrate": THROTTLED,
-    "throttlingallocationquota": THROTTLED, "limitrequests": THROTTLED, "limitburstrate": THROTTLED,
-    "ratelimitexceeded": THROTTLED, "ratelimiterror": THROTTLED, "toomanyrequests": THROTTLED,
-    "insufficientquota": MONEY, "insufficientuserquota": MONEY, "preconsumetokenquotafailed": MONEY,
-    "arrearage": MONEY, "commoditynotpurchased": MONEY, "prepaidbilloverdue": MONEY, "postpaidbilloverdue": MONEY,
-    "allocationquotafreetieronly": MONEY, "modelpriceerror": MODEL,
-    "modelservingerror": OVERLOADED, "modelunavailable": OVERLOADED, "overloaded": OVERLOADED,
-    "serviceunavailable": OVERLOADED, "systemcpuoverloaded": OVERLOADED, "systemmemoryoverloaded": OVERLOADED,
-    "internalerror": FAULT, "systemerror": FAULT, "modelservicefailed": FAULT, "rewritefailed": FAULT,
-    "requesttimeout": FAULT, "internalerroralgo": FAULT,
-    "internalerrortimeout": GAVE_UP, "badresponse": UNKNOWN, "dorequestfailed": UNKNOWN,
-    "internalerroralgoinvalidparameter": INVALID, "internalerroralgodatainspectionfailed": MODERATION,
-    "datainspectionfailed": MODERATION, "contentpolicyviolation": MODERATION, "sensitivewordsdetected": MODERATION,
-    "invalidparameter": INVALID, "invalidparametervalue": INVALID, "invalidrequest": INVALID,
-    "convertrequestfailed": INVALID, "promptmissing": INVALID,
-    "invalidfile": INVALID, "invalidurl": INVALID, "badrequest": INVALID, "requestbodytoolarge": INVALID,
-    "invalidapikey": AUTH, "notauthorized": AUTH, "authenticationerror": AUTH,
-    "accessdenied": ACCESS, "accessdeniedunpurchased": ACCESS, "modelaccessdenied": ACCESS,
-    "workspaceaccessdenied": ACCESS, "permissiondenied": ACCESS,
-    "modelnotfound": MODEL, "modelnotsupported": MODEL, "workspacenotfound": ACCESS, "apinotimplemented": MODE,
-    "failed": FAULT, "canceled": FAULT, "cancelled": FAULT,  # the state of a job that gave no code (E6)
-}  # fmt: skip
-
-# Words of a message, first match wins; asked where the code says nothing, and before a code that is ambiguous.
-# NA RelayErrorHandler keeps only Alibaba's sentence (2026-07); sentences from A-err (2026-10).
-_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), cause)
-    for pattern, cause in (
-        (r"inappropriate content|data[ _]?inspection|content polic|moderation|sensitive (word|content)", MODERATION),
-        ((r"arrearage|good standing|free allocated quota|and billing|insufficient (balance|quota|credit|user quota)"
-         r"|overdue|(balance|quota) is not enough|free (tier|quota)|余额不足|额度(不足|已用尽)"), MONEY),
-        (r"allocated quota exceeded|increase your quota limit", THROTTLED),
-        (r"(a?synchronous) calls", MODE),
-        (r"download (multimodal|media|the media)|internalerror\.algo\.invalidparameter", INVALID),
-        (r"rate limit|too many requests|requests? (rate|limit)|throttl", THROTTLED),
-        (r"overload|saturated|负载已饱和|at capacity|no available (worker|capacity)", OVERLOADED),
-        (r"(incorrect|invalid) (api[ -]?key|token)|invalid token|无效的令牌|(令牌|token) ?(无效|已过期)", AUTH),
-        (r"model .{0,80}(not found|not exist|not supported)|no available channel|无可用渠道", MODEL),
-        (r"internal error has occ?ur", FAULT),
-    )
-)  # fmt: skip
-# Codes that mean two things; the message tells which (contract 3.3: AllocationQuota; 3.2: bad_response_status_code).
-_AMBIGUOUS = frozenset(
-    {"throttlingallocationquota", "insufficientquota", "accessdenied", "internalerror", "badresponse"}
-    | {"failed", "canceled", "cancelled"}
-)
-
-_STATUS: dict[int, str] = {
-    401: AUTH, 402: MONEY, 403: ACCESS, 404: MODEL, 408: UNKNOWN, 429: THROTTLED, 501: MODE,
-}  # fmt: skip
 
 
 class _Cause(NamedTuple):
@@ -193,39 +146,12 @@ def refuse(cause: str, where: str, quote: str, **facts: Any) -> QwenImageError:
     row = _CAUSES[cause]
     if issubclass(row.exception, TemporaryRefusal):
         facts["resend"] = row.resend
-    return row.exception(f"{where} {row.what}: {quote}", advice=row.advice, **facts)
-
-
-def cause_of(said: Refusal, status: int) -> str:
-    """Find the cause: code, then words, then status."""
-    if status < 400 and re.fullmatch(r"[45]\d\d", said.code):
-        status = int(said.code)
-    cause = stated_cause(said)
-    if cause == FAULT and status == 400:
-        return INVALID
-    if cause is None:
-        cause = _STATUS.get(status) or (INVALID if status < 500 else UNKNOWN)
-    return cause
-
-
-def stated_cause(said: Refusal) -> str | None:
-    """Find the cause in code and words alone, ``None`` where they are of no table."""
-    code = _known(said.code)
-    words = next((cause for pattern, cause in _WORDS if pattern.search(said.message)), None)
-    return (words or _CODES.get(code)) if code in _AMBIGUOUS else (_CODES.get(code) or words)
+    error = row.exception(f"{where} {row.what}: {quote}", advice=row.advice, **facts)
+    error.scope = scope_of(cause)
+    return error
 
 
 def permanent(cause: str | None) -> str | None:
     """Return the advice for a cause for which the same request is refused again, ``None`` for any other."""
     row = _CAUSES.get(cause or "")
     return row.advice if row and issubclass(row.exception, PermanentRefusal) else None
-
-
-def _known(code: str) -> str:
-    """Shorten a code at its dots until a table knows it: ``InvalidFile.Resolution`` is an ``InvalidFile``."""
-    parts = code.split(".")
-    for count in range(len(parts), 0, -1):
-        short = re.sub(r"[._\s-]", "", "".join(parts[:count])).lower()
-        if short in _CODES:
-            return short
-    return ""

@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.exceptions import (
     PermanentRefusal,
     TemporaryRefusal,
     UnexpectedReply,
+    restore,
 )
 from airflow_provider_qwenimage.wire.items import Found, Missing
 from wire.reading import BASE, FOLDER, reaped, refusal
@@ -269,6 +270,7 @@ UNREADABLE: dict[str, tuple[str | None, str]] = {
 
 ALL_REFUSED = "dashscope/200_all_results_refused.json"  # told by the items, not by the body
 AGAIN, LATER = ("again", "later")  # a TemporaryRefusal this call sends again, and one that is left to a retry
+MIDWAY = ("sse/200_refused_after_text.txt",)  # may be billed all the same
 # file -> (error, code, words of the message)
 REFUSED: dict[str, tuple[Any, str | None, str]] = {
     "dashscope/400_invalid_parameter.json": (
@@ -319,7 +321,7 @@ REFUSED: dict[str, tuple[Any, str | None, str]] = {
     ),
     "dashscope/200_canceled.json": (LATER, "CANCELED", "failed on its own side"),
     "wrapped/200_refused_with_data.json": (PermanentRefusal, "400", "rejects the request: bad size"),
-    "wrapped/200_error_list.json": (PermanentRefusal, None, "size must be 1328x1328; n must be 1"),
+    "wrapped/200_error_list.json": (OutcomeUnknown, None, "size must be 1328x1328; n must be 1"),
     "dashscope/200_error_body.json": (ContentRefused, "DataInspectionFailed", "HTTP 200"),
     "compatible-mode/400_data_inspection.json": (
         ContentRefused,
@@ -339,6 +341,34 @@ REFUSED: dict[str, tuple[Any, str | None, str]] = {
     "compatible-mode/429_limit_requests.json": (AGAIN, "limit_requests", "throttled"),
     "compatible-mode/429_insufficient_quota_plan.json": (PermanentRefusal, "insufficient_quota", "no money"),
     "compatible-mode/429_insufficient_quota_slow.json": (AGAIN, "insufficient_quota", "throttled"),
+    "dashscope/400_ip_infringement.json": (ContentRefused, "IPInfringementSuspect", "IP infringement"),
+    "dashscope/400_faq_rule.json": (ContentRefused, "FaqRuleBlocked", "faq rule"),
+    "dashscope/400_custom_rule.json": (ContentRefused, "CustomRoleBlocked", "custom rule"),
+    "dashscope/400_image_content.json": (ContentRefused, "InvalidParameter", "green network"),
+    "dashscope/400_inspection_download.json": (
+        PermanentRefusal,
+        "InvalidParameter.DataInspection",
+        "rejects the request: Unable to download",
+    ),
+    "dashscope/400_inspection_not_found.json": (
+        PermanentRefusal,
+        "DataInspectionFailed",
+        "rejects the request: Failed to find",
+    ),
+    "new-api/400_only_sentence_green_net.json": (
+        ContentRefused,
+        "bad_response_status_code",
+        "Green net check failed",
+    ),
+    "new-api/400_only_sentence_ip.json": (ContentRefused, "bad_response_status_code", "IP infringement"),
+    "new-api/400_only_sentence_inspection_download.json": (
+        PermanentRefusal,
+        "bad_response_status_code",
+        "rejects the request: Unable to download",
+    ),
+    "new-api/400_prompt_blocked.json": (ContentRefused, "prompt_blocked", "refused the content"),
+    "new-api/200_openai_error.json": (OutcomeUnknown, "ali_error", "openai_error"),
+    "litellm/200_unparsed_reply.json": (OutcomeUnknown, "200", "Failed to parse DashScope"),
     "new-api/200_ali_error.json": (LATER, "InternalError.Algo", "HTTP 200"),
     "new-api/200_ali_error_timeout.json": (PermanentRefusal, "InternalError.Timeout", "gave the job up"),
     "new-api/200_success_false.json": (PermanentRefusal, None, "does not accept the key: 无权进行此操作"),
@@ -460,8 +490,44 @@ def test_a_refusal_is_told_by_its_body_before_its_status(name):
     assert (error.code, error.status) == (code, int(name.partition("/")[2][:3]))
     if isinstance(error, TemporaryRefusal):
         assert error.resend is (kind == AGAIN)
-    unsure = kind is OutcomeUnknown or name == "sse/200_refused_after_text.txt"
+    unsure = kind is OutcomeUnknown or name in MIDWAY
     assert error.billing == ("maybe" if unsure else "no")
+
+
+# What every other request meets too; the rest of what is refused for good is about one request.
+OF_THE_ACCOUNT = {
+    "dashscope/400_arrearage.json",
+    "dashscope/401_invalid_api_key.json",
+    "dashscope/403_unpurchased.json",
+    "dashscope/403_free_tier_only.json",
+    "dashscope/404_model_not_found.json",
+    "dashscope/429_allocation_quota_free.json",
+    "dashscope/429_prepaid_overdue.json",
+    "dashscope/429_not_purchased.json",
+    "compatible-mode/401_invalid_api_key.json",
+    "compatible-mode/404_type_only.json",
+    "compatible-mode/429_insufficient_quota_plan.json",
+    "new-api/200_success_false.json",
+    "new-api/400_only_sentence_arrearage.json",
+    "new-api/401_invalid_token.json",
+    "new-api/403_insufficient_user_quota.json",
+    "new-api/403_pre_consume.json",
+    "new-api/403_ip_not_allowed.json",
+    "new-api/403_only_sentence_free_tier.json",
+    "new-api/404_invalid_url.json",
+    "new-api/429_only_sentence_free_quota.json",
+    "new-api/500_model_price_error.json",
+    "new-api/503_model_not_found.json",
+    "engines/401_message.json",
+    "wrapped/200_refused.json",
+}
+
+
+def test_a_refusal_of_key_money_or_model_is_told_from_one_of_the_request():
+    found = {name for name in REFUSED if refusal(name).scope == "account"}
+
+    assert found == OF_THE_ACCOUNT
+    assert restore(refusal("dashscope/400_arrearage.json").facts()).scope == "account"
 
 
 def test_a_request_whose_every_item_was_refused_for_good_is_refused():

@@ -51,6 +51,7 @@ class Gateway(BaseModel):
     size_separator: Literal["*", "x"]
     url_lifetime: float
     inline_images: bool = False
+    serves_images: bool = False
     data_urls: bool = True
     jobs: bool = False
     sse: bool = False

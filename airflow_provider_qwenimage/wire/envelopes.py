@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_qwenimage.wire.documents import Document, as_dict, as_list, contents
-from airflow_provider_qwenimage.wire.items import delivers
+from airflow_provider_qwenimage.wire.documents import Document, as_dict, as_list, as_word, contents
+from airflow_provider_qwenimage.wire.items import delivers, event_image
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.protocol import Reply
 
 _HEADERS = ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id")
 # new-api puts its id at the end of the sentence (E3, NA middleware/utils.go).
-_IN_MESSAGE = re.compile(r"\(request id: ([\w-]+)\)", re.IGNORECASE)
+_IN_MESSAGE = re.compile(r"\(request id: ([\w-]{1,128}+)\)", re.IGNORECASE)
 _FINE = frozenset({"", "0", "200", "ok", "success"})  # codes that are no error
-_CARRIERS = ("data", "images", "output", "metadata")
+_CARRIERS = ("data", "images", "output", "metadata", "extra", "choices")
+_HOLDERS = ("error", "metadata", "extra")  # of a request id that does not stand at the top
+_LONGEST_ID, _LONGEST_SENTENCE = 128, 4096  # characters
 _ENDED_BADLY = frozenset({"FAILED", "CANCELED", "CANCELLED"})
 
 
@@ -39,7 +41,7 @@ def refusal_in(document: Document) -> Refusal | None:
     """
     if said := _error_of(document):
         return said
-    code, message = _code(document.get("code")), message_in(document)
+    code, message = as_word(document.get("code")), message_in(document)
     if document.get("success") is False:
         return Refusal(code, message)
     if ended := _ended(document):
@@ -52,10 +54,14 @@ def refusal_in(document: Document) -> Refusal | None:
 def _error_of(document: Document) -> Refusal | None:
     error = document.get("error")
     if isinstance(error, list):  # validation names each field
-        error = next((item for item in error if isinstance(item, dict)), "; ".join(map(str, error)))
+        error = next((item for item in error if isinstance(item, dict)), "; ".join(map(str, error[:100])))
     if isinstance(error, dict) and (error.get("message") or error.get("code") or error.get("type")):
-        return Refusal(_code(error.get("code")) or _code(error.get("type")), str(error.get("message") or ""))
-    return Refusal(_code(document.get("code")), error) if isinstance(error, str) and error else None
+        return Refusal(
+            as_word(error.get("code")) or as_word(error.get("type")), _sentence(error.get("message"))
+        )
+    return (
+        Refusal(as_word(document.get("code")), _sentence(error)) if isinstance(error, str) and error else None
+    )
 
 
 def _ended(document: Document) -> Refusal | None:
@@ -73,13 +79,13 @@ def _ended(document: Document) -> Refusal | None:
 def job_refusal(document: Document, output: Document) -> Refusal:
     """Return why a job ended badly; the detail lies in ``output`` or beside it (contract C22)."""
     holder = output if output.get("code") or output.get("message") else document
-    code = _code(holder.get("code"))
-    return Refusal("" if code.lower() in _FINE else code, str(holder.get("message") or ""))
+    code = as_word(holder.get("code"))
+    return Refusal("" if code.lower() in _FINE else code, _sentence(holder.get("message")))
 
 
 def brings_image(document: Document) -> bool:
     """Tell whether a document holds an image where gateways put images."""
-    return any(delivers(document.get(key)) for key in _CARRIERS)
+    return any(delivers(document.get(key)) for key in _CARRIERS) or delivers(event_image(document))
 
 
 def _shielded(document: Document, code: str) -> bool:
@@ -109,6 +115,7 @@ def _began(frame: Document) -> bool:
         any(True for _ in contents(output))
         or frame.get("data")
         or frame.get("images")
+        or frame.get("b64_json")
         or as_dict(output).get("results")
     )
 
@@ -118,28 +125,32 @@ def message_in(document: Document) -> str:
     detail = document.get("detail")
     if isinstance(detail, list):
         items = (as_dict(item) for item in detail)
-        return "; ".join(
-            f"{'.'.join(map(str, as_list(item.get('loc'))))}: {item.get('msg')}" for item in items
-        )
+        told = (f"{'.'.join(map(str, as_list(item.get('loc'))))}: {item.get('msg')}" for item in items)
+        return _sentence("; ".join(told))
     if isinstance(detail, dict):
         detail = detail.get("message") or detail.get("error")
-    return str(detail or document.get("message") or document.get("msg") or "")
+    return _sentence(detail or document.get("message") or document.get("msg"))
+
+
+def _sentence(value: object) -> str:
+    """Return what a gateway says, cut where no vendor's sentence ends: patterns look through all of it."""
+    return str(value or "")[:_LONGEST_SENTENCE]
 
 
 def request_id_of(reply: Reply, found: tuple[Document, ...]) -> str | None:
     """Return the id to ask the gateway about, from the body, the headers or the sentence."""
+    return as_word(_request_id(reply, found), limit=_LONGEST_ID) or None
+
+
+def _request_id(reply: Reply, found: tuple[Document, ...]) -> str | None:
     for document in reversed(found):
         inner = as_dict(document.get("data"))
         for holder in (
             document,
-            *(as_dict(parent.get(key)) for parent in (document, inner) for key in ("error", "metadata")),
+            *(as_dict(parent.get(key)) for parent in (document, inner) for key in _HOLDERS),
         ):
             if isinstance(holder.get("request_id"), str) and holder["request_id"]:
                 return str(holder["request_id"])
     header = next((reply.headers[name] for name in _HEADERS if reply.headers.get(name)), None)
     said = (refusal.message for document in found if (refusal := refusal_in(document)))
     return header or next((match[1] for message in said if (match := _IN_MESSAGE.search(message))), None)
-
-
-def _code(value: object) -> str:
-    return "" if value is None or isinstance(value, (bool, dict, list)) else str(value).strip()

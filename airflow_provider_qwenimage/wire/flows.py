@@ -111,8 +111,13 @@ def generate(
 ) -> Flow[Generation]:
     """Send one billable call and read what it brings."""
     reply, found = yield from send_until_answered(call, conduct)
-    reaped = harvest(reply, found, base_url=base_url)
+    reaped = harvest(reply, found, served_from=served_from(gateway, base_url))
     return assemble(reaped, Asked.of(request), gateway=gateway, now=conduct.clock())
+
+
+def served_from(gateway: Gateway, base_url: str) -> str | None:
+    """Return what relative URLs of images are joined to, ``None`` where the gateway serves no images."""
+    return base_url if gateway.serves_images else None
 
 
 def assemble(

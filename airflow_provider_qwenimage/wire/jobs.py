@@ -20,7 +20,7 @@ from airflow_provider_qwenimage.wire.causes import MODERATION, scope_of, stated_
 from airflow_provider_qwenimage.wire.documents import Document, as_dict, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
 from airflow_provider_qwenimage.wire.envelopes import job_refusal, request_id_of
-from airflow_provider_qwenimage.wire.flows import Conduct, assemble, send_until_answered
+from airflow_provider_qwenimage.wire.flows import Conduct, assemble, send_until_answered, served_from
 from airflow_provider_qwenimage.wire.harvest import harvest
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
 from airflow_provider_qwenimage.wire.refusals import classify, permanent, refuse
@@ -70,7 +70,7 @@ def submit(
     reply, found = yield from send_until_answered(call, conduct)
     output = as_dict(found[0].get("output")) if found else {}
     if not output.get("task_id"):
-        reaped = harvest(reply, found, base_url=base_url)
+        reaped = harvest(reply, found, served_from=served_from(gateway, base_url))
         return assemble(reaped, Asked.of(request), gateway=gateway, now=conduct.clock())
     return Job(
         id=str(output["task_id"]),
@@ -141,7 +141,7 @@ def _poll(
         return None, None
     if state != "done":
         raise _failure(document, state, job)
-    reaped = harvest(reply, found, base_url=base_url)
+    reaped = harvest(reply, found, served_from=served_from(gateway, base_url))
     reaped = replace(reaped, request_id=reaped.request_id or job.request_id)
     return assemble(reaped, job.asked, gateway=gateway, now=conduct.clock(), job_id=job.id), None
 

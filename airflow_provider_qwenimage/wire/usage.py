@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.models.results import Usage
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.documents import Document
+
+_SIZE = re.compile(r"\d{1,5}[*x]\d{1,5}|\dk", re.IGNORECASE | re.ASCII)
+_MOST = 10**12  # of images or tokens; what is more counts nothing, and breaks sums and prices
 
 
 def usage_of(usage: Document) -> Usage:
@@ -24,7 +28,7 @@ def usage_of(usage: Document) -> Usage:
 
 def size_of(usage: Document) -> str | None:
     """Return the size of the images as ``"1328*1328"``."""
-    if isinstance(usage.get("size"), str) and usage["size"]:
+    if isinstance(usage.get("size"), str) and _SIZE.fullmatch(usage["size"]):
         return str(usage["size"]).lower().replace("x", "*")
     across = _first(usage, "width", "output_width")
     down = _first(usage, "height", "output_height") if across else None
@@ -40,7 +44,9 @@ def _whole(value: object) -> int | None:
     """Read a count; gateways in untyped languages write ``"1"`` and ``1.0``."""
     if isinstance(value, str):
         text = value.strip()
-        return int(text) if text.isascii() and text.isdigit() else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        value = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(_MOST)) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if abs(value) <= _MOST else None

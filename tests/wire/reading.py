@@ -34,11 +34,11 @@ def refusal(name: str, **headers: str) -> QwenImageError | None:
 
 
 def reaped(name: str, **headers: str) -> Harvest:
-    """What a reply file holds."""
+    """What a reply file holds; an engine serves images itself."""
     said = reply(name, **headers)
     found = documents(said)
     assert classify(said, found, now=NOW) is None
-    return harvest(said, found, base_url=BASE)
+    return harvest(said, found, served_from=BASE if name.startswith("engines/") else None)
 
 
 class Clock:

@@ -79,6 +79,23 @@ READ: dict[str, dict[str, Any]] = {
         "images": ["https://img.example.com/a.png", "https://img.example.com/b.png"]
     },
     "engines/200_file.png": {"images": [PNG]},
+    "engines/200_images.zip": {
+        "images": [PNG, JPEG],
+        "failures": [(2, "not_an_image", "not an image: notes.txt")],
+    },
+    "engines/200_urls_in_a_list.json": {"images": [A, B], "revised": ["a red fox", "a red fox"]},
+    "dmxapi/200_extra_output.json": {
+        "images": oss("one"),
+        "usage": usage(1),
+        "size": "1664*928",
+        "request_id": "dmx-1",
+    },
+    "sse/200_openai_completed.txt": {
+        "images": [PNG],
+        "usage": usage(None, (50, 50, 100)),
+        "size": "1024*1024",
+    },
+    "sse/200_repeated_token.txt": {"images": [A], "texts": ("11月的森林",), "request_id": "sse-6"},
     "wrapped/200_nested.json": {
         "images": ["https://img.example.com/w1.png"],
         "revised": ["a red fox"],
@@ -264,13 +281,23 @@ UNREADABLE: dict[str, tuple[str | None, str]] = {
     "jobs/200_submitted.json": (None, "job id t-1"),
     "jobs/200_succeeded_empty.json": (None, "job id t-1"),
     "proxies/200_login.html": (None, "an HTML page"),
+    "proxies/200_begins_with_bm.txt": (None, "a body of type unknown"),
+    "proxies/200_error_as_url.json": (
+        "not_an_image",
+        "not an image: http://127.0.0.1 error: upstream timeout",
+    ),
+    "engines/200_status_as_path.json": ("not_an_image", "not an image: failed/timeout"),
+    "engines/200_damaged_base64.json": ("not_an_image", "its base64 is damaged"),
+    "tokenhot/200_help_link.json": (None, "only the text 'https://help.example.com/zh"),
+    "chat/200_completion.json": (None, "only the text 'I cannot draw.'"),
+    "sse/200_openai_partial_only.txt": (None, "without an image"),
     "proxies/200_empty.txt": (None, "an empty body"),
     "proxies/200_truncated.json": (None, "broken or truncated JSON"),
 }
 
 ALL_REFUSED = "dashscope/200_all_results_refused.json"  # told by the items, not by the body
 AGAIN, LATER = ("again", "later")  # a TemporaryRefusal this call sends again, and one that is left to a retry
-MIDWAY = ("sse/200_refused_after_text.txt",)  # may be billed all the same
+MIDWAY = ("sse/200_refused_after_text.txt", "sse/200_openai_refused_midway.txt")  # may be billed all the same
 # file -> (error, code, words of the message)
 REFUSED: dict[str, tuple[Any, str | None, str]] = {
     "dashscope/400_invalid_parameter.json": (
@@ -369,6 +396,7 @@ REFUSED: dict[str, tuple[Any, str | None, str]] = {
     "new-api/400_prompt_blocked.json": (ContentRefused, "prompt_blocked", "refused the content"),
     "new-api/200_openai_error.json": (OutcomeUnknown, "ali_error", "openai_error"),
     "litellm/200_unparsed_reply.json": (OutcomeUnknown, "200", "Failed to parse DashScope"),
+    "litellm/400_response_format.json": (PermanentRefusal, "400", "Setting `response_format`"),
     "new-api/200_ali_error.json": (LATER, "InternalError.Algo", "HTTP 200"),
     "new-api/200_ali_error_timeout.json": (PermanentRefusal, "InternalError.Timeout", "gave the job up"),
     "new-api/200_success_false.json": (PermanentRefusal, None, "does not accept the key: 无权进行此操作"),
@@ -436,6 +464,11 @@ REFUSED: dict[str, tuple[Any, str | None, str]] = {
     "sse/200_error_event.txt": (PermanentRefusal, "InvalidParameter", "n must be 1"),
     "sse/200_error_after_text.txt": (OutcomeUnknown, "Throttling.RateQuota", "did not say"),
     "sse/200_refused_after_text.txt": (ContentRefused, "DataInspectionFailed", "refused the content"),
+    "sse/200_openai_refused_midway.txt": (
+        ContentRefused,
+        "content_policy_violation",
+        "refused the content",
+    ),
     "jobs/400_too_late_to_cancel.json": (PermanentRefusal, "UnsupportedOperation", "PENDING"),
     "proxies/502_bad_gateway.html": (OutcomeUnknown, None, "an HTML page"),
     "proxies/504_timeout.html": (OutcomeUnknown, None, "an HTML page"),

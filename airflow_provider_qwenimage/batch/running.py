@@ -22,6 +22,7 @@ from airflow_provider_qwenimage.batch.rows import rows_of
 from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing, look_again, may_write
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.results import other_sizes
 from airflow_provider_qwenimage.storage.bucket import Bucket
 from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.storage.store import open_store
@@ -212,6 +213,8 @@ class BatchRun:
 
     def _finish(self, verdict: Verdict, store: ImageStore) -> Outcome:
         """Write the manifest; what the author lets be missing is missing in a complete set."""
+        if differ := other_sizes(verdict.images):
+            log.warning("%s", differ)
         partial = verdict.partial()
         if partial:
             log.warning("%d images did not come of requests that brought others; see failures", len(partial))

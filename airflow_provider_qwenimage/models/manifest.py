@@ -35,6 +35,8 @@ class ImageFields(BaseModel):
     What is known of an image besides its bytes; an author's own keys are carried along.
 
     :param url: where it came from; never with a query, which may hold the right to it.
+    :param size: what came; once it is stored, by its bytes.
+    :param asked_size: what was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
@@ -47,6 +49,7 @@ class ImageFields(BaseModel):
     revised_prompt: str | None = None
     seed: int | None = None
     size: str | None = None
+    asked_size: str | None = None
     request_id: str | None = None
     created_at: str | None = None
     expires_at: str | None = None

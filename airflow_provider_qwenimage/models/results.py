@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from airflow_provider_qwenimage.models.requests import ImageRequest, Operation
+from airflow_provider_qwenimage.models.requests import ImageRequest, Operation, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _zulu(moment: datetime) -> str:
@@ -28,7 +32,8 @@ class GeneratedImage(_Result):
     :param url: where it lies until ``expires_at``; ``None`` when the reply carried the bytes inline.
     :param data: the inline bytes; never part of a dump.
     :param index: position in the reply, failed items counted.
-    :param size: ``"1328*1328"`` or a tier, as far as it is known before the bytes are read.
+    :param size: what came: ``"1328*1328"`` by the stored bytes or the reply; where neither says, what was asked for.
+    :param asked_size: what was asked for, as it was sent: pixels or a tier.
     """
 
     url: str | None
@@ -39,10 +44,44 @@ class GeneratedImage(_Result):
     revised_prompt: str | None = None
     seed: int | None = None
     size: str | None = None
+    asked_size: str | None = None
     request_id: str | None = None
     created_at: Moment
     expires_at: Moment | None = None
     data: bytes | None = Field(default=None, exclude=True, repr=False)
+
+
+class Sized(Protocol):
+    """What has a size that came and one that was asked for."""
+
+    @property
+    def size(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def asked_size(self) -> str | None: ...  # noqa: D102
+
+
+def other_sizes(images: Iterable[Sized]) -> str | None:
+    """Say which images came in other pixels than asked for; ``None`` where all are right, or nobody can know."""
+    every = list(images)
+    pairs = Counter(
+        (came.text(), asked.text())
+        for image in every
+        if (came := _pixels(image.size)) and (asked := _pixels(image.asked_size)) and came != asked
+    )
+    if not pairs:
+        return None
+    told = "; ".join(f"{count} of {came} instead of {asked}" for (came, asked), count in pairs.most_common(3))
+    more = f"; and {len(pairs) - 3} pairs more" if len(pairs) > 3 else ""
+    return f"{sum(pairs.values())} of {len(every)} images came in another size than asked for: {told}{more}"
+
+
+def _pixels(text: str | None) -> Size | None:
+    try:
+        size = Size.parse(text)
+    except ValueError:  # "auto", or a gateway's own word
+        return None
+    return size if size and size.pixels else None
 
 
 class ImageFailure(_Result):

@@ -104,6 +104,8 @@ def deliver(
 
     Stored first: no XCom that cannot be pushed may cost an image. What came is pushed even where storing failed.
     """
+    from airflow_provider_qwenimage.models.results import other_sizes
+
     inline = [image for image in generation.images if image.data is not None]
     try:
         if options.persist_to:
@@ -112,6 +114,8 @@ def deliver(
             raise rescue(inline, why="came inside the reply, and persist_to is not set")
     finally:
         operator.push(context, generation.xcom())
+    if differ := other_sizes(generation.images):
+        operator.log.warning("%s", differ)
     report = shortfall(generation)
     if report and options.on_partial == "fail":
         error = UnexpectedReply(report, billing="yes", request_id=generation.request_id)
@@ -193,8 +197,8 @@ def persist(operator: ImageBaseOperator, context: Context, generation: Generatio
     operator.tell(context, outcome)
     outcome.raise_if_incomplete()
     images = [
-        image.model_copy(update={"url": uri, "data": None, "expires_at": None})
-        for image, uri in zip(generation.images, outcome.uris, strict=True)
+        image.model_copy(update={"url": stored.uri, "data": None, "expires_at": None, "size": stored.size})
+        for image, stored in zip(generation.images, outcome.images, strict=True)
     ]
     return generation.model_copy(update={"images": tuple(images)})
 

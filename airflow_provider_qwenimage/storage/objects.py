@@ -166,7 +166,7 @@ def _record(uri: str, image: Measured, source: ImageSource, index: int) -> Store
         sha256=image.sha256,
         width=image.facts.width,
         height=image.facts.height,
-        **source.fields.model_dump(),
+        **{**source.fields.model_dump(), "size": f"{image.facts.width}*{image.facts.height}"},
     )
 
 

@@ -136,6 +136,7 @@ def assemble(
             revised_prompt=slot.revised_prompt,
             seed=asked.seed if slot.seed is None else slot.seed,
             size=reaped.size or asked.size,
+            asked_size=asked.size,
             request_id=reaped.request_id,
             created_at=created,
             expires_at=_expiry(slot.url, created, gateway),

@@ -248,3 +248,17 @@ def test_a_throttled_batch_slows_down_and_finishes(gateway, batch, concurrency):
 
     assert (attempt.state, attempt.try_number) == ("success", 1)
     assert gateway.state.billed == 6
+
+
+def test_sizes_that_are_not_followed_are_told_once_for_the_whole_batch(gateway, batch, shelf, caplog):
+    image = "https://assets.example/mug.png"
+    rows = [{"prompt": f"mug {n}", "images": [image], "size": "2048*2048"} for n in range(3)]
+    rows.append({"prompt": "a mug", "size": "512*512"})
+
+    attempt = InMemoryAirflow().run_to_end(batch(rows, model="qwen-image-2.0"))
+
+    assert attempt.error is None
+    told = [(image["size"], image["asked_size"]) for image in shelf.manifest()["images"]]
+    assert told == [("1024*1024", "2048*2048")] * 3 + [("512*512", "512*512")]
+    (warning,) = [line for line in caplog.messages if "another size than asked for" in line]
+    assert warning.startswith("3 of 4 images came in another size")

@@ -368,3 +368,49 @@ def test_a_url_is_sent_as_it_is_and_what_is_not_ascii_encoded(url, sent):
 def _data_url(content):
     kind = "jpeg" if content[:2] == b"\xff\xd8" else "webp" if content[:4] == b"RIFF" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def warnings_of_sizes(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if "another size than asked for" in line]
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [("qwen-image-2.0", "1024*1024"), ("qwen-image-3.0", "2048*2048"), ("wan2.7-image", "1024*1024")],
+)
+def test_a_size_that_is_not_followed_is_told_once_and_with_every_image(
+    gateway, qwenimage_connection, capsys, model, asked
+):
+    conn_id = qwenimage_connection("dashscope")
+    attempt = InMemoryAirflow().run(edit(conn_id, DATA_URL, model=model, size=asked, n=2))
+    assert attempt.error is None
+    told = [(image["size"], image["asked_size"]) for image in attempt.xcoms["images"]]
+    assert told == [("400*400", asked)] * 2
+    (warning,) = warnings_of_sizes(capsys)
+    assert f"2 of 2 images came in another size than asked for: 2 of 400*400 instead of {asked}" in warning
+
+
+def test_where_the_reply_says_no_size_the_stored_bytes_do(gateway, qwenimage_connection, capsys, s3, bucket):
+    task = edit(
+        qwenimage_connection("tokenhot"), DATA_URL, size="1024*1024", n=2, persist_to=f"s3://{bucket}/a/"
+    )
+    attempt = InMemoryAirflow().run(task)
+    assert attempt.error is None
+    for key in ("images", "stored"):
+        told = [(image["size"], image["asked_size"]) for image in attempt.xcoms[key]]
+        assert told == [("400*400", "1024*1024")] * 2
+    assert len(warnings_of_sizes(capsys)) == 1
+
+
+def test_a_size_that_came_as_asked_or_that_nobody_can_know_is_not_warned_about(
+    gateway, qwenimage_connection, capsys
+):
+    for conn_id, arguments in (
+        ("tokenhot", {"size": "1024*1024"}),  # the reply says no size and nothing is stored
+        ("dashscope", {"size": None}),
+        ("dashscope", {"model": "wan2.7-image", "size": "2K"}),
+        ("dashscope", {"model": "qwen-image-edit-plus", "size": "512*768"}),
+    ):
+        attempt = InMemoryAirflow().run(edit(qwenimage_connection(conn_id), DATA_URL, **arguments))
+        assert attempt.error is None
+    assert warnings_of_sizes(capsys) == []

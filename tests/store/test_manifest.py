@@ -19,6 +19,7 @@ FIELDS = [
     "revised_prompt",
     "seed",
     "size",
+    "asked_size",
     "request_id",
     "created_at",
     "expires_at",

@@ -180,6 +180,7 @@ def test_a_generation_joins_what_came_with_what_was_asked():
         "revised_prompt": None,
         "seed": 0,
         "size": "1328*1328",
+        "asked_size": "1328*1328",
         "request_id": "req_qwen_plus_e359bc8d_f9911e9aac07",
         "created_at": "2025-11-21T04:00:00Z",
         "expires_at": "2025-11-22T04:00:00Z",

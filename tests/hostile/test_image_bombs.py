@@ -83,6 +83,67 @@ def iloc(items: int, extents: int) -> bytes:
 
 INFE = box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", 1, 0, b"av01") + b"\0")
 
+
+def xmp(body: bytes) -> bytes:
+    head = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    return b"XML:com.adobe.xmp" + bytes(5) + head + body
+
+
+def text_png(*bodies: bytes, kind: bytes = b"iTXt") -> bytes:
+    texts = b"".join(chunk(kind, body) for body in bodies)
+    return PNG + texts + chunk(b"IDAT", b"pixels") + chunk(b"IEND")
+
+
+def described(attributes: bytes) -> bytes:
+    return text_png(xmp(b"<rdf:Description " + attributes + b"/>"))
+
+
+def exif(entries: int, pointer: int) -> bytes:
+    table = struct.pack("<HHII", 0x8769, 4, 1, pointer) * entries
+    return (
+        JPEG[:2]
+        + b"\xff\xe1"
+        + struct.pack(">H", 18 + len(table))
+        + b"Exif\0\0II*\0"
+        + struct.pack("<IH", 8, entries)
+        + table
+        + JPEG[2:]
+    )
+
+
+LARGE = 10 * MIB
+XMP_PART = (
+    b"\xff\xe1"
+    + struct.pack(">H", 65_002)
+    + (b"http://ns.adobe.com/xmp/extension/\0" + b"<a/>" * 16_250)[:65_000]
+)
+PACKED = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(SIZE), 9)
+ENTITIES = b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>" + b"".join(
+    b"<!ENTITY %c '%s'>" % (97 + number, b"&%c;" % (96 + number) * 10) for number in range(1, 20)
+)  # fmt: skip
+
+# Files that are whole, with marks of origin that are dear to read.
+MARKS = {
+    "xmp of blanks": lambda: text_png(xmp(b" " * LARGE)),
+    "xmp of elements": lambda: text_png(xmp(b"<a/>" * (LARGE // 4))),
+    "xmp of descriptions": lambda: text_png(xmp(b"<rdf:Description/>" * (LARGE // 18))),
+    "xmp that is deep": lambda: text_png(xmp(b"<a>" * (LARGE // 3))),
+    "xmp of attributes": lambda: described(b" ".join(b"a%d=''" % number for number in range(LARGE // 12))),
+    "xmp of namespaces": lambda: described(b" ".join(b"xmlns:a%d='b'" % number for number in range(LARGE // 18))),
+    "xmp of one name": lambda: text_png(xmp(b"<" + b"a" * LARGE)),
+    "xmp of characters": lambda: text_png(xmp(b"<rdf:Description><a>" + b"&#65;" * (LARGE // 5))),
+    "xmp of entities": lambda: text_png(b"XML:com.adobe.xmp" + bytes(5) + ENTITIES + b"]><x>&s;</x>"),
+    "xmp of everything": lambda: text_png(xmp(bytes(SIZE))),
+    "xmp in many chunks": lambda: text_png(*repeat(xmp(b"<a/>" * 20_000), 700)),
+    "xmp in many segments": lambda: JPEG[:2] + filled(XMP_PART) + JPEG[2:],
+    "xmp that was deflated": lambda: text_png(*repeat(PACKED, 500)),
+    "labels that are deep": lambda: text_png(*repeat(b"AIGC\0" + b"[" * LARGE, 6), kind=b"tEXt"),
+    "labels of numbers": lambda: text_png(*repeat(b"AIGC\0[" + b"1," * (LARGE // 2), 6), kind=b"tEXt"),
+    "exif in a ring": lambda: exif(4000, 8),
+    "exif without an end": lambda: exif(4000, 2**32 - 1),
+    "boxes in boxes": lambda: text_png(filled(struct.pack(">I4s", SIZE, b"jumb")), kind=b"caBX"),
+}  # fmt: skip
+
 BOMBS = {
     "png of empty chunks": lambda: PNG + filled(chunk(b"teXt")),
     "png of empty pixels": lambda: PNG + filled(chunk(b"IDAT")),
@@ -152,6 +213,17 @@ def test_a_bomb_costs_little(name, measuring, tmp_path):
     assert looked.verdict in REFUSALS
     assert max(looked.cpu, received.cpu) < 1
     assert max(looked.memory, received.memory) < 16 * MIB
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_marks_of_origin_are_read_within_bounds(name, measuring, tmp_path):
+    path = tmp_path / "marked"
+    path.write_bytes(MARKS[name]())
+    cost = measuring.cost(path)
+    path.unlink()
+    assert cost.verdict == ""
+    assert cost.cpu < 1
+    assert cost.memory < 16 * MIB
 
 
 URLS = {

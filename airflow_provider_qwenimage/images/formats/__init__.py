@@ -16,6 +16,7 @@ from airflow_provider_qwenimage.images.formats.reading import Buffer, ImageBytes
 from airflow_provider_qwenimage.images.formats.strangers import stranger
 from airflow_provider_qwenimage.images.formats.tiff import tiff_proof, tiff_size
 from airflow_provider_qwenimage.images.formats.webp import webp_proof, webp_size
+from airflow_provider_qwenimage.images.origin import Marks, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +31,14 @@ class ImageFacts:
 
     :param ext: file name extension without the dot.
     :param width: pixels, as coded: a rotation in the metadata is not applied.
+    :param marks: what they say of the image's origin; ``None`` where only the head was looked at.
     """
 
     content_type: str
     ext: str
     width: int
     height: int
+    marks: Marks | None = None
 
 
 class _Format(NamedTuple):
@@ -99,6 +102,8 @@ def inspect(data: Buffer, length: int, *, proof: Literal["whole", "head"] = "who
         raise image.odd(f"measure {width} x {height} pixels")
     if width * height > _MOST_PIXELS:
         raise ImageTooLarge(f"The {kind.name} image measures {width} x {height} pixels: more than 2^28")
+    marks = None
     if proof == "whole":
         kind.proof(image)
-    return ImageFacts(content_type=kind.content_type, ext=kind.ext, width=width, height=height)
+        marks = read_marks(image.pieces())
+    return ImageFacts(kind.content_type, kind.ext, width, height, marks)

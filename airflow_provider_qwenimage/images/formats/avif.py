@@ -1,8 +1,8 @@
-"""Size and proof of AVIF files: ISO base media boxes (ISO/IEC 14496-12) that point at their pixels."""
+"""Size, proof and marks of AVIF files: ISO base media boxes (ISO/IEC 14496-12) that point at their pixels."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 _IN_FILE = 0  # construction method of extents that are counted from the start of the file
 _MOST_ITEMS = 1 << 14
+_XMP_TYPE = b"\0application/rdf+xml\0"
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_Item = Literal["picture", "xmp", "exif"]
+_XMP = b"xmp "  # an item of the kind mime, and of that type
+_KINDS: dict[bytes, _Item] = {b"av01": "picture", _XMP: "xmp", b"Exif": "exif"}
 
 
 class _Box(NamedTuple):
@@ -73,17 +78,20 @@ class _Numbers:
         return int.from_bytes(self._data.at(self._cursor - size, size), "big")
 
 
-def _items(data: ImageBytes, kind: bytes) -> set[int]:
-    """Return the ids of the items of one kind, as the item information box tells them (8.11.6)."""
-    found: set[int] = set()
+def _items(data: ImageBytes) -> dict[int, _Item]:
+    """Return by id what the item information box says of the items that count (8.11.6)."""
+    found: dict[int, _Item] = {}
     for box in _inside(data, b"meta", b"iinf"):
         version = data.at(box.start, 1)[0]
         for entry in _boxes(data, box.start + (8 if version else 6), box.end):
             numbers = _Numbers(data, entry, skip=4)
             item = numbers.next(4 if data.at(entry.start, 1)[0] > 2 else 2)
             numbers.next(2)
-            if numbers.next(4).to_bytes(4, "big") == kind:
-                found.add(item)
+            kind = numbers.next(4).to_bytes(4, "big")
+            if kind == b"mime":
+                kind = _XMP if _XMP_TYPE in data.at(entry.start, min(entry.end - entry.start, 256)) else kind
+            if kind in _KINDS:
+                found[item] = _KINDS[kind]
             if len(found) > _MOST_ITEMS:
                 raise data.odd("fall into more parts than an image has")
     return found
@@ -116,14 +124,20 @@ def _extents(data: ImageBytes, box: _Box) -> Iterator[_Extent]:
 
 def avif_proof(data: ImageBytes) -> None:
     """Check that every box and every extent of an item lies in the file, and that coded pictures are among them."""
-    for _ in _boxes(data, 0, data.length):
-        pass
-    coded = _items(data, b"av01")
+    for box in _boxes(data, 0, data.length):
+        if box.kind == b"uuid" and data.at(box.start, min(16, box.end - box.start)) == _C2PA:
+            data.note("c2pa", box.start, box.end - box.start)
+    items = _items(data)
     pictured = False
     for box in _inside(data, b"meta", b"iloc"):
         for extent in _extents(data, box):
+            kind = items.get(extent.item)
+            pictured |= kind == "picture" and extent.end > extent.start
             if extent.method == _IN_FILE:
                 data.reaches(extent.end)
-            pictured |= extent.item in coded and extent.end > extent.start
+                if kind == "xmp":
+                    data.note("xmp", extent.start, extent.end - extent.start)
+                elif kind == "exif":  # behind the offset of its own beginning
+                    data.note("exif", extent.start + 4, max(extent.end - extent.start - 4, 0))
     if not pictured:
         raise data.odd("hold no picture")

@@ -1,4 +1,4 @@
-"""Size and proof of GIF files."""
+"""Size, proof and marks of GIF files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.images.formats.reading import ImageBytes
 
 _IMAGE, _EXTENSION, _TRAILER = b",", b"!", b";"
+_C2PA = b"\xff\x0bC2PA_GIF"  # the extension of an application, and its name
 
 
 def gif_size(data: ImageBytes) -> tuple[int, int]:
@@ -27,6 +28,8 @@ def gif_proof(data: ImageBytes) -> None:
         if kind == _IMAGE:
             offset += 11 + _colors(data.at(offset + 9, 1)[0])
         elif kind == _EXTENSION:
+            if data.at(offset + 1, 2) == _C2PA[:2] and data.at(offset + 1, len(_C2PA)) == _C2PA:
+                data.note("c2pa", offset, 0)
             offset += 2
         else:
             raise data.odd("lose their thread")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import NotAnImage
+from airflow_provider_qwenimage.images.origin import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from airflow_provider_qwenimage.images.origin import Kind
 
 Buffer = bytes | bytearray | IO[bytes]  # a file must be seekable
 
@@ -18,6 +21,8 @@ _FIRST_BLOCK = 1 << 10
 # A look takes some microseconds. GIF has the smallest parts of any image worth storing: a length for each 255 bytes.
 _FREE_LOOKS = 4096
 _BYTES_A_LOOK = 200
+_MOST_NOTES = 64
+MOST_NOTED = 1 << 20  # bytes read of all the pieces that tell the origin; a packet of XMP has some thousand
 
 
 def piece_of(data: Buffer, offset: int, size: int) -> bytes:
@@ -32,6 +37,15 @@ class TruncatedImage(NotAnImage):
     """The bytes begin as an image and end before it does."""
 
 
+class _Note(NamedTuple):
+    """Where a piece lies that may tell the origin of the image."""
+
+    kind: Kind
+    offset: int
+    size: int
+    deflated: bool
+
+
 class ImageBytes:
     """
     Random access that turns every read behind the end into ``TruncatedImage``.
@@ -42,6 +56,8 @@ class ImageBytes:
     def __init__(self, data: Buffer, length: int, name: str) -> None:
         self._data = data
         self._looks = _FREE_LOOKS + length // _BYTES_A_LOOK
+        self._notes: list[_Note] = []
+        self._signed = False
         self.length = length
         self.name = name
 
@@ -85,6 +101,30 @@ class ImageBytes:
         for start in range(offset, offset + size, _BLOCK):
             value = zlib.crc32(self.at(start, min(_BLOCK, offset + size - start)), value)
         return value
+
+    def note(self, kind: Kind, offset: int, size: int, *, deflated: bool = False) -> None:
+        """Remember a piece that a walk comes past and that may tell the origin of the image; a signature, always."""
+        if len(self._notes) < _MOST_NOTES or (kind == "c2pa" and not self._signed):
+            self._signed |= kind == "c2pa"
+            self._notes.append(_Note(kind, offset, size, deflated))
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what was noted, as far as it is worth reading."""
+        left = MOST_NOTED
+        for kind, offset, size, deflated in self._notes:
+            data = b"" if kind == "c2pa" else self.text(offset, min(size, left), deflated=deflated)[:left]
+            left -= len(data)
+            yield Piece(kind, data)
+
+    def text(self, offset: int, size: int, *, deflated: bool = False) -> bytes:
+        """Return a text, inflated where it is deflated and as far as that can be read."""
+        data = self.at(offset, min(size, MOST_NOTED))
+        if not deflated:
+            return data
+        try:
+            return zlib.decompressobj().decompress(data, MOST_NOTED)
+        except zlib.error:
+            return b""
 
     def reaches(self, end: int) -> None:
         """Raise where the image should go on to ``end`` and does not."""

@@ -1,4 +1,4 @@
-"""Size and proof of TIFF files: of their first page, which is the picture."""
+"""Size, proof and marks of TIFF files: of their first page, which is the picture."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.origin import Kind
 
 # Field types by number of bytes
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _LETTERS = {1: "B", 3: "H", 4: "I", 13: "I"}
 _WIDTH, _HEIGHT = 256, 257
 _PIXELS = ((273, 279), (324, 325))  # offsets and lengths of strips, of tiles
+_MARKS: dict[int, Kind] = {700: "xmp", 52545: "c2pa"}
 _MOST_PIECES = 1 << 16
 _ENTRY = 12
 
@@ -73,5 +75,8 @@ def tiff_proof(data: ImageBytes) -> None:
         for offset, length in places:
             data.reaches(offset + length)
             pictured |= length > 0
+    for tag, kind in _MARKS.items():
+        if tag in page:
+            data.note(kind, page[tag].place, page[tag].values)
     if not pictured:
         raise data.odd("hold no picture")

@@ -1,4 +1,4 @@
-"""Size and proof of WebP files."""
+"""Size, proof and marks of WebP files (RFC 9649)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.origin import Kind
 
 _FRAME_HEADER = 16  # bytes of ANMF before the chunks of the frame
+_MARKS: dict[bytes, Kind] = {b"XMP ": "xmp", b"EXIF": "exif", b"C2PA": "c2pa"}
 _HEADERS = {b"VP8 ": 10, b"VP8L": 5}  # bytes of a picture before its first coded one
 
 
@@ -28,20 +30,22 @@ def webp_size(data: ImageBytes) -> tuple[int, int]:
     raise data.odd("hold no picture")
 
 
-class _Chunk(NamedTuple):
+class WebpChunk(NamedTuple):
+    """A chunk as it lies in the file, ``start`` and ``end`` those of its body."""
+
     kind: bytes
     start: int
     end: int
 
 
-def _chunks(data: ImageBytes, start: int, end: int) -> Iterator[_Chunk]:
+def webp_chunks(data: ImageBytes, start: int, end: int) -> Iterator[WebpChunk]:
     """Walk the RIFF chunks between two offsets."""
-    while start + 8 <= end:
+    while start < end:
         kind, (size,) = data.at(start, 4), data.unpack("<I", start + 4)
         body = start + 8
         if body + size > end:
             raise data.odd("lose their thread")
-        yield _Chunk(kind, body, body + size)
+        yield WebpChunk(kind, body, body + size)
         start = body + size + size % 2
 
 
@@ -50,9 +54,11 @@ def webp_proof(data: ImageBytes) -> None:
     end = 8 + data.unpack("<I", 4)[0]
     data.reaches(end)
     pictured = False
-    for chunk in _chunks(data, 12, end):
+    for chunk in webp_chunks(data, 12, end):
+        if chunk.kind in _MARKS:
+            data.note(_MARKS[chunk.kind], chunk.start, chunk.end - chunk.start)
         frame = chunk.kind == b"ANMF"
-        inner = _chunks(data, chunk.start + _FRAME_HEADER, chunk.end) if frame else (chunk,)
+        inner = webp_chunks(data, chunk.start + _FRAME_HEADER, chunk.end) if frame else (chunk,)
         for part in inner:
             pictured |= part.kind in _HEADERS and part.end - part.start > _HEADERS[part.kind]
     if not pictured:

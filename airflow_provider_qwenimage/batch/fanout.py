@@ -12,10 +12,10 @@ from airflow_provider_qwenimage.batch.segments import AnotherRun
 from airflow_provider_qwenimage.batch.storing import STORES
 from airflow_provider_qwenimage.batch.verdict import Failed
 from airflow_provider_qwenimage.exceptions import (
-    ContentRefused,
     GatewayUnreachable,
     InvalidRequest,
     OutcomeUnknown,
+    PermanentRefusal,
     QwenImageError,
     TransferError,
 )
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRAIN = 60.0  # seconds for what is under way when the task must end
-_IN_A_ROW = 10  # failures without a success between them: the key, the money or the gateway is gone
+# Failures without a success between them that may be of all requests: the key, the money or the gateway is gone.
+_IN_A_ROW = 10
 _UNREACHED = 3  # requests in a row that found no gateway, each after several attempts
 _RESENDS = 2  # of one request whose outcome is unknown, where the author allowed to pay again
 _LOGGED = 20  # failures with a line of their own; all of them are in the error and in XCom
@@ -123,7 +124,7 @@ class FanOut:
         self._progress.failed += 1
         if len(self.failed) <= _LOGGED:
             log.warning("%s failed: %s", item.where, error)
-        if not isinstance(error, (ContentRefused, InvalidRequest)):
+        if not _is_of_the_request(error):
             self._in_a_row += 1
         most = _UNREACHED if isinstance(error, GatewayUnreachable) else _IN_A_ROW
         if self._options.on_error == "fail" or self._in_a_row >= most or isinstance(error, AnotherRun):
@@ -141,6 +142,12 @@ class FanOut:
         if follows.state != state:
             self._journal.note(Entry(position=item.position, state=follows.state, reason=error.what))
         return follows
+
+
+def _is_of_the_request(error: QwenImageError) -> bool:
+    """Whether an error says something of this request only, and nothing of those that come."""
+    refused = isinstance(error, PermanentRefusal) and error.scope == "request"
+    return refused or isinstance(error, InvalidRequest)
 
 
 def split(items: Iterable[Item], journal: Journal, *, resend: bool) -> tuple[list[Item], dict[int, Failed]]:

@@ -16,6 +16,7 @@ from airflow_provider_qwenimage.exceptions import (
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.transport.bounds import ENCODINGS, Expanding, NotTaken, ending, longest
 from airflow_provider_qwenimage.transport.clients import CONNECT_TIMEOUT
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply, body_of, join
 
@@ -118,27 +119,36 @@ class _RunningFlow(Generic[Value]):
 
 
 def _exchange(client: httpx.Client, call: Call) -> Reply:
-    body = _Body()
-    try:
-        with client.stream(**_request(client, call)) as response:
-            body.begin(response)
-            for chunk in response.iter_bytes():
-                body.add(chunk)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        body.break_off(error, call, client)
+    body, request = _Body(call), _request(client, call)
+    seconds = longest(client, request.get("timeout"))
+    with ending(client, seconds) as (deadline, extensions):
+        try:
+            with client.stream(**request, extensions=extensions) as response:
+                body.begin(response)
+                for chunk in response.iter_raw():
+                    body.add(chunk)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            body.break_off(_late(seconds) if deadline.passed else error, client)
     return body.reply(client)
 
 
 async def _aexchange(client: httpx.AsyncClient, call: Call) -> Reply:
-    body = _Body()
+    body, request = _Body(call), _request(client, call)
+    seconds = longest(client, request.get("timeout"))
     try:
-        async with client.stream(**_request(client, call)) as response:
+        async with asyncio.timeout(seconds), client.stream(**request) as response:
             body.begin(response)
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body.add(chunk)
+    except TimeoutError:
+        body.break_off(_late(seconds), client)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        body.break_off(error, call, client)
+        body.break_off(error, client)
     return body.reply(client)
+
+
+def _late(seconds: float) -> httpx.ReadTimeout:
+    return httpx.ReadTimeout(f"no whole answer within {seconds:g} s")
 
 
 def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, Any]:
@@ -146,7 +156,7 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
     request: dict[str, Any] = {
         "method": call.method,
         "url": join(str(client.base_url), call.path),
-        "headers": dict(call.headers),
+        "headers": {"Accept-Encoding": ENCODINGS, **call.headers},
     }
     if call.json is not None:
         request["content"] = body_of(call.json)
@@ -164,28 +174,29 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
 class _Body:
     """The reply as far as it has arrived."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self._call = call
         self._head: httpx.Response | None = None
+        self._expanding: Expanding
         self._chunks: list[bytes] = []
         self._size = 0
 
     def begin(self, response: httpx.Response) -> None:
         self._head = response
+        self._expanding = Expanding(response)
 
     def add(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > MAX_REPLY_BYTES:
-            raise UnexpectedReply(
-                f"The gateway's reply is larger than {MAX_REPLY_BYTES // 2**20} MiB",
-                advice="Ask for fewer or smaller images.",
-            )
-        self._chunks.append(chunk)
+        for piece in self._expanding.pieces(chunk):
+            self._size += len(piece)
+            if self._size > MAX_REPLY_BYTES:
+                raise NotTaken(f"the reply is larger than {MAX_REPLY_BYTES // 2**20} MiB")
+            self._chunks.append(piece)
 
-    def break_off(self, error: Exception, call: Call, client: httpx.Client | httpx.AsyncClient) -> None:
+    def break_off(self, error: Exception, client: httpx.Client | httpx.AsyncClient) -> None:
         """Say what a broken exchange means; a refusal whose body broke off is still a refusal."""
         if self._head is not None and self._head.status_code >= 400:
             return
-        _explain(error, call, client)
+        _explain(error, self._call, client)
 
     def reply(self, client: httpx.Client | httpx.AsyncClient) -> Reply:
         assert self._head is not None
@@ -211,9 +222,14 @@ def _explain(error: Exception, call: Call, client: httpx.Client | httpx.AsyncCli
             f"No connection to {host}: {what}",
             advice="Check host, port, TLS and proxy of the connection; a retry is free.",
         ) from error
+    if isinstance(error, NotTaken) and call.billable:
+        raise UnexpectedReply(
+            f"The answer of {host} cannot be taken: {what}",
+            advice="Look at the gateway's usage log; ask for fewer or smaller images.",
+        ) from error
     if not call.billable:
         raise GatewayUnreachable(f"{host} gave no answer: {what}", advice="A retry is free.") from error
-    if isinstance(error, httpx.ReadTimeout):
+    if isinstance(error, httpx.ReadTimeout) and not what.startswith("no whole answer"):
         what = "no answer within the read timeout"
     raise OutcomeUnknown(
         f"The request was sent to {host} and its answer was lost: {what} ({type(error).__name__})",

@@ -123,6 +123,27 @@ def test_moderation_of_one_item_never_stops_the_others(gateway, batch, shelf):
     assert [failure["index"] for failure in shelf.manifest()["failures"]] == [1]
 
 
+@pytest.mark.parametrize("fault", ["moderation", "400_internal", "500_invalid_request"])
+def test_refusals_of_single_rows_never_end_a_batch(gateway, batch, fault):
+    gateway.fault(fault, times=99, match="bad")
+    rows = [*[{"prompt": f"bad {number}"} for number in range(30)], *prompts(5)]
+
+    attempt = InMemoryAirflow().run_to_end(batch(rows, on_error="continue", max_concurrency=2))
+
+    assert attempt.state == "success"
+    assert (len(attempt.result), gateway.state.billed) == (5, 5)
+
+
+@pytest.mark.parametrize("fault", ["401", "arrearage", "503_model_not_found"])
+def test_refusals_of_key_money_or_model_end_it(gateway, batch, fault):
+    gateway.fault(fault, times=99)
+
+    attempt = InMemoryAirflow().run_to_end(batch(prompts(40), on_error="continue", max_concurrency=1))
+
+    assert attempt.state == "failed"
+    assert gateway.state.posts == 10
+
+
 def test_under_fail_nothing_more_begins_after_a_failure(gateway, batch, shelf):
     gateway.fault("moderation", times=9, match="product 1")
 

@@ -1,0 +1,169 @@
+"""A gateway that drips, or sends more than it seems to: every exchange ends, within bounds, as an error of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import threading
+
+import pytest
+
+from airflow_provider_qwenimage.exceptions import GatewayUnreachable, OutcomeUnknown, UnexpectedReply
+from airflow_provider_qwenimage.transport import Endpoint, arun, run
+from airflow_provider_qwenimage.transport import exchange as exchange_module
+from airflow_provider_qwenimage.wire.protocol import Call
+
+POST = Call("POST", "/v1/images/generations", json={"prompt": "a fox"}, billable=True)
+POLL = Call("GET", "/api/v1/tasks/t-1")
+TIMEOUT = 0.4  # seconds; the drips are closer together, so that it never fires
+DRIP = 0.1
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+DRIPS = {
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Later: yes\r\n"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+    "103": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "a body": (HEAD + b"Content-Length: 100000\r\n\r\n", b" "),
+    "comments": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\n:\n\r\n"),
+    "nothing": (b"", b""),
+}
+
+
+class Hostile:
+    """Answers every connection with a beginning, then drips until the other side is gone."""
+
+    def __init__(self, first: bytes, drip: bytes) -> None:
+        self._first, self._drip = first, drip
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._told = threading.Event()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._told.set()
+        self._listener.close()
+
+    def _serve(self):
+        try:
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        except OSError:  # closed by the test
+            return
+
+    def _answer(self, connection):
+        with connection:
+            connection.recv(65536)
+            try:
+                connection.sendall(self._first)
+                while self._drip and not self._told.wait(DRIP):
+                    connection.sendall(self._drip)
+                self._told.wait(30 if not self._first else 0)
+            except OSError:  # the other side has had enough
+                return
+
+
+def ping(call):
+    reply = yield call
+    return reply
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(request):
+    async def awaited(endpoint, call):
+        async with endpoint.async_client() as client:
+            return await arun(client, ping(call))
+
+    def asked(url, call, *, timeout=TIMEOUT):
+        endpoint = Endpoint(url, "a-key", timeout=timeout)
+        if request.param == "async":
+            return asyncio.run(awaited(endpoint, call))
+        with endpoint.client() as client:
+            return run(client, ping(call))
+
+    return asked
+
+
+@pytest.mark.parametrize("kind", DRIPS)
+def test_an_exchange_that_drips_ends_and_may_have_been_billed(ask, kind):
+    with Hostile(*DRIPS[kind]) as gateway, pytest.raises(OutcomeUnknown, match=r"timeout|within") as lost:
+        ask(gateway.url, POST)
+    assert lost.value.billing == "maybe"
+
+
+def test_a_poll_that_drips_ends_and_cost_nothing(ask):
+    with Hostile(*DRIPS["a body"]) as gateway, pytest.raises(GatewayUnreachable) as lost:
+        ask(gateway.url, POLL)
+    assert lost.value.billing == "no"
+
+
+def whole(body: bytes, encoding: str) -> bytes:
+    return HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP"])
+def test_one_encoding_is_expanded(ask, encoding):
+    with Hostile(whole(gzip.compress(b'{"data": []}'), encoding), b"") as gateway:
+        assert ask(gateway.url, POST, timeout=5).body == b'{"data": []}'
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "gzip;q=1", "x" * 500])
+def test_another_encoding_is_refused_before_anything_is_expanded(ask, encoding):
+    twice = gzip.compress(gzip.compress(bytes(2**20)))
+    with Hostile(whole(twice, encoding), b"") as gateway, pytest.raises(UnexpectedReply) as refused:
+        ask(gateway.url, POST, timeout=5)
+    assert "was not asked for" in str(refused.value)
+    assert refused.value.billing == "maybe"
+
+
+def test_a_body_is_expanded_no_further_than_a_reply_may_be(ask, monkeypatch):
+    monkeypatch.setattr(exchange_module, "MAX_REPLY_BYTES", 2**20)
+    bomb = gzip.compress(bytes(64 * 2**20))
+    with Hostile(whole(bomb, "gzip"), b"") as gateway, pytest.raises(UnexpectedReply, match="larger than"):
+        ask(gateway.url, POST, timeout=5)
+
+
+def test_a_body_that_is_not_what_it_says_is_no_answer(ask):
+    with Hostile(whole(b"not gzip at all", "gzip"), b"") as gateway, pytest.raises(OutcomeUnknown):
+        ask(gateway.url, POST, timeout=5)
+
+
+BOMB = r"""
+import gzip, resource, socket, threading
+from airflow_provider_qwenimage.exceptions import UnexpectedReply
+from airflow_provider_qwenimage.transport import Endpoint, run
+from airflow_provider_qwenimage.wire.protocol import Call
+
+bomb = gzip.compress(gzip.compress(bytes(256 * 2**20)))
+head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+listener = socket.create_server(("127.0.0.1", 0))
+
+def serve():
+    connection, _ = listener.accept()
+    connection.recv(65536)
+    connection.sendall(head + bomb)
+    connection.close()
+
+threading.Thread(target=serve, daemon=True).start()
+
+def ping():
+    return (yield Call("POST", "/v1/images/generations", json={}, billable=True))
+
+before = resource.getrusage(resource.RUSAGE_SELF)
+with Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}", None).client() as client:
+    try:
+        run(client, ping())
+    except UnexpectedReply:
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        print(after.ru_utime - before.ru_utime, (after.ru_maxrss - before.ru_maxrss) / 1024)
+"""
+
+
+def test_a_bomb_costs_neither_time_nor_memory(in_subprocess):
+    seconds, mebibytes = map(float, in_subprocess(BOMB).split()[-2:])
+    assert seconds < 1
+    assert mebibytes < 64

@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from airflow_provider_qwenimage.exceptions import ImageTooLarge
 from airflow_provider_qwenimage.images.data_urls import decoded
 from airflow_provider_qwenimage.images.formats import ImageFacts, TruncatedImage, inspect
+from airflow_provider_qwenimage.images.label import with_marks
+from airflow_provider_qwenimage.images.origin import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow_provider_qwenimage.images.label import Label
+
 MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
+# Letters of the sha256 of what arrived, which name the content in a label: the same at each attempt.
+_ID_LETTERS = 32
 _BLOCK_BYTES = MIB // 2
 _MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
 
@@ -87,7 +93,7 @@ class _Buffer:
         self._hashed = 0  # bytes at the beginning of the memory
         self._file: IO[bytes] | None = None
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes | memoryview) -> None:
         self.size += len(chunk)
         self._memory += chunk
         if len(self._memory) - self._hashed >= _BLOCK_BYTES:
@@ -128,12 +134,18 @@ def receive(chunks: Iterable[bytes], *, max_bytes: int) -> Downloaded:
             check_size(buffer.size, max_bytes=max_bytes)
         body = buffer.body()
         facts = inspect(body, buffer.size)
-        if not isinstance(body, bytearray):
-            body.seek(0)
+        _from_the_beginning(body)
     except BaseException:
         buffer.close()
         raise
     return Downloaded(size=buffer.size, sha256=buffer.digest.hexdigest(), facts=facts, body=body)
+
+
+def _from_the_beginning(body: bytearray | IO[bytes]) -> bytearray | IO[bytes]:
+    """Return what is read next as a whole."""
+    if not isinstance(body, bytearray):
+        body.seek(0)
+    return body
 
 
 def receive_bytes(data: bytes, *, max_bytes: int) -> Downloaded:
@@ -144,6 +156,36 @@ def receive_bytes(data: bytes, *, max_bytes: int) -> Downloaded:
 def receive_data_url(url: str, *, max_bytes: int) -> Downloaded:
     """Check an image that came as a ``data:`` URL, as ``receive`` does."""
     return receive(decoded(url), max_bytes=max_bytes)
+
+
+def labelled(image: Downloaded, label: Label) -> Downloaded:
+    """
+    Return an image with the marks of origin that it lacks; itself where it lacks none, or is signed.
+
+    Its pixels are the same bytes. Whoever gets another image closes both.
+
+    :raises Unlabelled: where it cannot take them; ``image`` is as it was.
+    """
+    marks = image.facts.marks
+    assert marks is not None  # what arrived was read to its end
+    lacking = label.lacking(marks, image.sha256[:_ID_LETTERS])
+    if lacking == Marks():
+        return image
+    buffer = _Buffer()
+    try:
+        for chunk in with_marks(lacking, image.body, image.size, image.facts.content_type):
+            buffer.add(chunk)
+        body = _from_the_beginning(buffer.body())
+    except BaseException:
+        buffer.close()
+        raise
+    finally:
+        _from_the_beginning(image.body)
+    told = Marks(
+        digital_source_type=lacking.digital_source_type or marks.digital_source_type,
+        tc260=lacking.tc260 or marks.tc260,
+    )
+    return Downloaded(buffer.size, buffer.digest.hexdigest(), replace(image.facts, marks=told), body)
 
 
 def measure(stored: Readable, *, max_bytes: int) -> Measured:

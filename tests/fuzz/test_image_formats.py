@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from airflow_provider_qwenimage.exceptions import ImageTooLarge, NotAnImage
-from airflow_provider_qwenimage.images.checked import receive_data_url
+from airflow_provider_qwenimage.images.checked import labelled, receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.formats import inspect
+from airflow_provider_qwenimage.images.label import Label, Unlabelled
 from fuzz.image_structures import FORMATS, damages
 
 MOST_PIXELS = 1 << 28
@@ -77,6 +78,24 @@ def test_a_damaged_image_ends_in_a_verdict(ext, drawn):
         assert 1 <= found.width * found.height <= MOST_PIXELS
         assert replace(found, marks=None) == verdict(whole, proof="head")
         json.dumps(found.marks.as_json())
+
+
+@pytest.mark.parametrize("ext", ["png", "jpg", "webp"])
+@given(drawn=st.data())
+def test_a_label_makes_the_same_image_with_a_mark_or_says_why_not(ext, drawn):
+    whole = drawn.draw(st.one_of(FORMATS[ext], st.sampled_from(PILLOWS[ext])))
+    if drawn.draw(st.booleans()):
+        whole = drawn.draw(damages)[0](whole)
+    try:
+        image = receive_bytes(whole, max_bytes=1 << 20)
+        after = labelled(image, Label(tc260_producer="x"))
+    except (NotAnImage, ImageTooLarge, Unlabelled):
+        return
+    again = receive_bytes(bytes(after.body), max_bytes=1 << 20)
+    assert again.facts == after.facts
+    assert again.facts.marks.generated
+    assert replace(again.facts, marks=None) == replace(image.facts, marks=None)
+    assert labelled(again, Label(tc260_producer="x")) is again
 
 
 @given(text=st.text(max_size=200), base64=st.booleans(), head=st.text(max_size=30))

@@ -33,6 +33,16 @@ def piece_of(data: Buffer, offset: int, size: int) -> bytes:
     return data.read(size)
 
 
+def blocks_between(data: Buffer, start: int, end: int) -> Iterator[bytes | memoryview]:
+    """Yield the bytes between two offsets; what lies in memory is not copied."""
+    if isinstance(data, bytes | bytearray):
+        with memoryview(data) as whole, whole[start:end] as part:
+            yield part
+        return
+    for offset in range(start, end, _BLOCK):
+        yield piece_of(data, offset, min(_BLOCK, end - offset))
+
+
 class TruncatedImage(NotAnImage):
     """The bytes begin as an image and end before it does."""
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Of a request that was turned away at the door; the pace sees to it that they lie minutes apart.
 _ATTEMPTS = 10
 _CONNECTS = 4  # of a request that found no gateway: it is down, or its address is wrong
+# Threads that read input images: one spells a body at a time, which takes four times its bytes for a moment.
+READERS = 1
 # One attempt by the call itself: what the gateway turns away has to slow the whole batch, not only this request.
 _ONCE = Patience(attempts=1)
 
@@ -64,7 +66,7 @@ class Asking:
     Turns requests into generations; everything an item waits for happens here.
 
     :param s3: where input images lie.
-    :param threads: where they are read.
+    :param readers: threads in which they are read: few, for each keeps memory of the largest image it has held.
     """
 
     def __init__(
@@ -76,12 +78,12 @@ class Asking:
         journal: Journal,
         pace: Pace,
         s3: S3,
-        threads: Executor,
+        readers: Executor,
     ) -> None:
         self._settings, self._options = settings, options
         self._clients = ClientPool(clients)
         self._journal, self._pace = journal, pace
-        self._s3, self._threads = s3, threads
+        self._s3, self._readers = s3, readers
 
     async def generation(self, item: Item) -> Generation:
         """
@@ -105,16 +107,10 @@ class Asking:
         return generation
 
     async def _bought(self, item: Item) -> Generation:
-        planned = await self._planned(item.request)
         for attempt in count(1):
             async with self._pace.turn() as began:
-                await self._journal.commit(Entry(position=item.position, state="intent"))
-                if self._pace.closed:  # the task was told to end meanwhile
-                    self._refused(item, "The task was stopped")
-                    raise asyncio.CancelledError
                 try:
-                    with self._clients.least_busy() as client:
-                        generation = await self._paid(client, item, planned)
+                    generation = await self._asked(item)
                 except (TemporaryRefusal, GatewayUnreachable) as problem:
                     self._refused(item, problem.what)
                     if not getattr(problem, "resend", True):
@@ -128,6 +124,20 @@ class Asking:
                     return self._delivered(item, generation)
         raise AssertionError  # pragma: no cover - count() does not end
 
+    async def _asked(self, item: Item) -> Generation:
+        """
+        Send a request once, with its intent in the journal.
+
+        Its input images are read for it alone: as many requests hold theirs as may be under way, none while it waits.
+        """
+        planned = await self._planned(item.request)
+        await self._journal.commit(Entry(position=item.position, state="intent"))
+        if self._pace.closed:  # the task was told to end meanwhile
+            self._refused(item, "The task was stopped")
+            raise asyncio.CancelledError
+        with self._clients.least_busy() as client:
+            return await self._paid(client, item, planned)
+
     def _refused(self, item: Item, reason: str) -> None:
         self._journal.note(Entry(position=item.position, state="refused", reason=reason))
 
@@ -135,13 +145,14 @@ class Asking:
         """Spell a request; its input images may have to be read for that, which happens beside the loop."""
         if getattr(request, "images", ()):
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._with_images, request)
+            return await loop.run_in_executor(self._readers, self._with_images, request)
         return calls.plan(self._settings, request, inline=True)
 
     def _with_images(self, request: Request) -> Plan:
         row = check(request, gateway=self._settings.gateway).model
         images = Inputs(self._settings, row, self._s3).ready(getattr(request, "images", ()))
-        return calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
+        planned = calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
+        return calls.spelled(planned)
 
     async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan) -> Generation:
         outcome = await calls.asend(client, self._settings, planned, patience=_ONCE)

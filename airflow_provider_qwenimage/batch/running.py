@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.batch.asking import Asking
+from airflow_provider_qwenimage.batch.asking import READERS, Asking
 from airflow_provider_qwenimage.batch.entries import Header
 from airflow_provider_qwenimage.batch.fanout import DRAIN, FanOut, split
 from airflow_provider_qwenimage.batch.items import read_batch
@@ -155,7 +155,8 @@ class BatchRun:
         pace = Pace(concurrency=self.options.max_concurrency, per_minute=self.options.requests_per_minute)
         self._loop, self._working = asyncio.get_running_loop(), asyncio.current_task()
         clients = self.settings.endpoint.async_clients(self.options.max_concurrency)
-        with ThreadPoolExecutor(STORES, "qwenimage-batch") as threads:
+        readers = ThreadPoolExecutor(min(READERS, self.options.max_concurrency), "qwenimage-inputs")
+        with readers, ThreadPoolExecutor(STORES, "qwenimage-batch") as threads:
             async with AsyncExitStack() as open_things:
                 for client in clients:
                     await open_things.enter_async_context(client)
@@ -170,7 +171,7 @@ class BatchRun:
                         journal=journal,
                         pace=pace,
                         s3=s3,
-                        threads=threads,
+                        readers=readers,
                     ),
                     storing=Storing(store, journal, total=batch.images, threads=threads),
                     journal=journal,

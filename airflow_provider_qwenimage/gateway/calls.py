@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_qwenimage.catalog.rules import check
@@ -12,6 +13,7 @@ from airflow_provider_qwenimage.gateway.account import poll_budget
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
+from airflow_provider_qwenimage.wire.protocol import body_of
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog.models import Model
@@ -53,6 +55,15 @@ def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
     else:
         call = encode_flat.encode(request, gateway=gateway, model=model, inline=inline)
     return Plan(request, model, call, is_job, checked.warnings)
+
+
+def spelled(planned: Plan) -> Plan:
+    """Return the plan with its body as bytes; of the input images that it was made of only their number stays."""
+    if planned.call.json is None:
+        return planned
+    call = replace(planned.call, json=None, body=body_of(planned.call.json))
+    images = tuple("data:" for _ in getattr(planned.request, "images", ()))
+    return planned._replace(request=planned.request.model_copy(update={"images": images}), call=call)
 
 
 def _check_links(request: Request) -> None:

@@ -13,7 +13,7 @@ Checked means: one whole image, in a format, with sides, bytes and a ratio that 
 
 from __future__ import annotations
 
-import base64
+import binascii
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 _MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
 _CHUNK = 1 << 20
+_BASE64_BLOCK = 3 << 18  # bytes; a multiple of three, so that the pieces join without padding
 _BAD_REQUEST, _SERVER_ERROR = 400, 500
 _FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path"
 # What stands for an image that is not read yet, where only the form of a request is checked.
@@ -219,8 +220,10 @@ class Inputs:
     def _inlined(self, image: Downloaded) -> str:
         with image:
             self._check(image)
-            payload = base64.b64encode(image.read()).decode()
-        return f"data:{image.facts.content_type};base64,{payload}"
+            url = bytearray(f"data:{image.facts.content_type};base64,".encode())
+            for piece in image.pieces(_BASE64_BLOCK):
+                url += binascii.b2a_base64(piece, newline=False)
+        return url.decode("ascii")
 
     def _check(self, image: Downloaded) -> None:
         kind = image.facts.content_type.removeprefix("image/").upper()

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from airflow_provider_qwenimage.exceptions import ImageTooLarge
@@ -65,6 +66,16 @@ class Downloaded(Measured):
     def read(self) -> bytes | bytearray:
         """Return all of it."""
         return self.body if isinstance(self.body, bytearray) else self.body.read()
+
+    def pieces(self, size: int) -> Iterator[bytes | memoryview]:
+        """Yield all of it, ``size`` bytes at a time, without a copy of the whole."""
+        body = self.body
+        if not isinstance(body, bytearray):
+            yield from iter(partial(body.read, size), b"")
+            return
+        with memoryview(body) as whole:
+            for begin in range(0, len(whole), size):
+                yield whole[begin : begin + size]
 
     def close(self) -> None:
         """Delete the file, if there is one."""

@@ -21,7 +21,7 @@ from airflow_provider_qwenimage.transport.clients import CONNECT_TIMEOUT
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply, body_of, join
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 Value = TypeVar("Value")
 
@@ -35,6 +35,7 @@ _UNSENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,  # a header no request may have
 )
+_LARGE, _PIECE = 1 << 20, 1 << 18  # bytes
 _REAL_KEY = 16  # characters; engines are given words such as "none" or "x", which occur in any reply
 
 
@@ -133,7 +134,7 @@ def _exchange(client: httpx.Client, call: Call) -> Reply:
 
 
 async def _aexchange(client: httpx.AsyncClient, call: Call) -> Reply:
-    body, request = _Body(call), _request(client, call)
+    body, request = _Body(call), _in_pieces(_request(client, call))
     seconds = longest(client, request.get("timeout"))
     try:
         async with asyncio.timeout(seconds), client.stream(**request) as response:
@@ -158,8 +159,8 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
         "url": join(str(client.base_url), call.path),
         "headers": {"Accept-Encoding": ENCODINGS, **call.headers},
     }
-    if call.json is not None:
-        request["content"] = body_of(call.json)
+    if call.json is not None or call.body is not None:
+        request["content"] = body_of(call.json) if call.json is not None else call.body
         request["headers"].setdefault("Content-Type", "application/json")
     if call.parts:
         request["files"] = [
@@ -169,6 +170,20 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
     if call.timeout is not None:
         request["timeout"] = httpx.Timeout(call.timeout, connect=min(CONNECT_TIMEOUT, call.timeout))
     return request
+
+
+def _in_pieces(request: dict[str, Any]) -> dict[str, Any]:
+    """Send a large body piece by piece: asyncio copies whatever the socket does not take at once."""
+    content = request.get("content", b"")
+    if len(content) > _LARGE:
+        request["content"] = _pieces(content)
+        request["headers"]["Content-Length"] = str(len(content))
+    return request
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(content), _PIECE):
+        yield content[begin : begin + _PIECE]
 
 
 class _Body:

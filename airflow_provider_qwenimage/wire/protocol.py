@@ -32,7 +32,8 @@ class Call:
 
     :param method: ``GET`` or ``POST``.
     :param path: joined to the base URL by the driver; a prefix of the base URL is kept.
-    :param json: the body, ``None`` for none or for a form.
+    :param json: the body, ``None`` for none, for a form, or where ``body`` is it.
+    :param body: the body spelled already, so that what it was made of can be let go.
     :param form: fields of a multipart body; used together with ``parts``.
     :param headers: beyond Authorization and Content-Type.
     :param timeout: read timeout in seconds where it differs from the connection's.
@@ -42,6 +43,7 @@ class Call:
     method: str
     path: str
     json: Mapping[str, Any] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     parts: tuple[Part, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -98,8 +98,8 @@ def test_what_one_run_says_last_beside_another_is_heard_by_the_next(gateway, beg
 
 
 def test_a_timeout_lets_what_is_paid_arrive(gateway, batch, shelf):
-    gateway.state.settings.latency = 1.5
-    task = batch(prompts(20), max_concurrency=4, execution_timeout=timedelta(seconds=2), retries=0)
+    gateway.state.settings.latency = 3
+    task = batch(prompts(20), max_concurrency=4, execution_timeout=timedelta(seconds=4), retries=0)
 
     attempt = InMemoryAirflow().run(task)
 

@@ -114,12 +114,12 @@ async def await_job(
 
 def cancel(client: HttpClient, job: Job) -> bool:
     """Cancel a job that has not started; ``False`` when it was too late."""
-    return run(client, jobs.cancel(job, _conduct()))
+    return run(client, jobs.cancel(job))
 
 
 async def acancel(client: AsyncHttpClient, job: Job) -> bool:
     """See ``cancel``."""
-    return await arun(client, jobs.cancel(job, _conduct()))
+    return await arun(client, jobs.cancel(job))
 
 
 def _submission(

@@ -4,45 +4,43 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
-    JobFailed,
     OutcomeUnknown,
     PermanentRefusal,
     QwenImageError,
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
-from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.wire.causes import MODERATION, scope_of, stated_cause
-from airflow_provider_qwenimage.wire.documents import Document, as_dict, describe, documents
+from airflow_provider_qwenimage.wire.documents import as_dict, as_word, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
-from airflow_provider_qwenimage.wire.envelopes import job_refusal, request_id_of
+from airflow_provider_qwenimage.wire.envelopes import request_id_of
 from airflow_provider_qwenimage.wire.flows import Conduct, assemble, send_until_answered, served_from
 from airflow_provider_qwenimage.wire.harvest import harvest
+from airflow_provider_qwenimage.wire.job_states import (
+    STATES,
+    failure,
+    path_of,
+    says_cancelled,
+    state_of,
+    state_word,
+    usable_id,
+)
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
-from airflow_provider_qwenimage.wire.refusals import classify, permanent, refuse
+from airflow_provider_qwenimage.wire.refusals import classify
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import Gateway
     from airflow_provider_qwenimage.catalog.models import Model
     from airflow_provider_qwenimage.models.requests import Request
 
-State = Literal["waiting", "done", "failed", "lost"]
-
-# A-t2i, A-wan-t2i (2026-10); SUSPENDED is a constant of the SDK (2026-07).
-STATES: dict[str, State] = {
-    "PENDING": "waiting", "RUNNING": "waiting", "SUSPENDED": "waiting", "SUCCEEDED": "done",
-    "FAILED": "failed", "CANCELED": "failed", "CANCELLED": "failed", "UNKNOWN": "lost",
-}  # fmt: skip
 ENDPOINTS: dict[str, str] = {
     "image-generation": "/api/v1/services/aigc/image-generation/generation",
     "text2image": "/api/v1/services/aigc/text2image/image-synthesis",
     "image2image": "/api/v1/services/aigc/image2image/image-synthesis",
 }
-_TASKS = "/api/v1/tasks"
 _POLL_TIMEOUT = 30.0  # seconds; a poll answers at once or is asked again
 _PATIENCE = 3  # polls refused for good in a row before the key, not the line, is to blame
 
@@ -69,11 +67,21 @@ def submit(
     """Submit a job; a gateway that answers with the images at once is taken at its word."""
     reply, found = yield from send_until_answered(call, conduct)
     output = as_dict(found[0].get("output")) if found else {}
-    if not output.get("task_id"):
+    named = output.get("task_id")
+    if not named:
         reaped = harvest(reply, found, served_from=served_from(gateway, base_url))
         return assemble(reaped, Asked.of(request), gateway=gateway, now=conduct.clock())
+    job_id = usable_id(named)
+    if job_id is None:
+        raise OutcomeUnknown(
+            f"The gateway accepted a job and names it {as_word(named) or type(named).__name__!r}, "
+            "which nobody can ask for",
+            advice="Look at the gateway's list of jobs before paying again.",
+            status=reply.status,
+            request_id=request_id_of(reply, found),
+        )
     return Job(
-        id=str(output["task_id"]),
+        id=job_id,
         gateway=gateway.name,
         host=base_url,
         asked=Asked.of(request),
@@ -93,11 +101,11 @@ def wait(
     :raises JobFailed: it failed, was cancelled, or is not known any more.
     :raises OutcomeUnknown: it is still running at the deadline.
     """
-    deadline = job.submitted_at.timestamp() + timeout
+    path, deadline = path_of(job), job.submitted_at.timestamp() + timeout
     refused = 0
     while True:
         try:
-            result, problem = yield from _poll(job, gateway=gateway, base_url=base_url, conduct=conduct)
+            result, problem = yield from _poll(job, path, gateway=gateway, base_url=base_url, conduct=conduct)
         except GatewayUnreachable as unreachable:
             result, problem = None, unreachable
         except QwenImageError as error:
@@ -123,14 +131,14 @@ def wait(
 
 
 def _poll(
-    job: Job, *, gateway: Gateway, base_url: str, conduct: Conduct
+    job: Job, path: str, *, gateway: Gateway, base_url: str, conduct: Conduct
 ) -> Flow[tuple[Generation | None, QwenImageError | None]]:
     """Ask once: the result, or nothing yet and what stood in the way."""
-    reply = yield Call("GET", f"{_TASKS}/{job.id}", timeout=_POLL_TIMEOUT)
+    reply = yield Call("GET", path, timeout=_POLL_TIMEOUT)
     assert reply is not None
     found = documents(reply)
     # Of the job, and no refusal of the poll.
-    told = reply.status < 300 and bool(found) and _word(found[0]) in STATES
+    told = reply.status < 300 and bool(found) and state_word(found[0]) in STATES
     if not told and (problem := classify(reply, found, now=conduct.clock())):
         return None, problem
     if not found:  # cut off, or the page of a proxy: a poll that failed, not a job
@@ -140,74 +148,18 @@ def _poll(
     if state == "waiting":
         return None, None
     if state != "done":
-        raise _failure(document, state, job)
+        raise failure(document, state, job)
     reaped = harvest(reply, found, served_from=served_from(gateway, base_url))
     reaped = replace(reaped, request_id=reaped.request_id or job.request_id)
     return assemble(reaped, job.asked, gateway=gateway, now=conduct.clock(), job_id=job.id), None
 
 
-def _word(document: Document) -> str:
-    return str(as_dict(document.get("output")).get("task_status") or "").upper()
-
-
-def state_of(document: Document, job: Job) -> State:
-    """
-    Fold the gateway's word into ours.
-
-    :raises UnexpectedReply: there is no word, or one nobody has documented.
-    """
-    word = _word(document)
-    if word not in STATES:
-        raise UnexpectedReply(
-            f"The gateway says {word or 'nothing'!r} of the state of the job",
-            advice="Look the job up at the gateway before paying again.",
-            job_id=job.id,
-        )
-    return STATES[word]
-
-
-def _failure(document: Document, state: State, job: Job) -> QwenImageError:
-    """Build the error of an ended job; its detail lies in ``output`` or beside it (contract C22)."""
-    if state == "lost":
-        return JobFailed(
-            "The gateway does not know the job any more",
-            job=job,
-            billing="maybe",
-            request_id=job.request_id,
-            advice="Jobs are kept for 24 h and only in their own region: check host and key of the connection.",
-        )
-    said = job_refusal(document, as_dict(document.get("output")))
-    cause = stated_cause(said)
-    if cause == MODERATION:
-        return refuse(
-            MODERATION,
-            "The job",
-            redact(said.message),
-            status=200,
-            code=said.code,
-            job_id=job.id,
-            request_id=job.request_id,
-        )
-    advice = permanent(cause)
-    failed = JobFailed(
-        f"The job ended as {_word(document)}: {said.code} {redact(said.message)}".rstrip(": "),
-        job=job,
-        code=said.code or None,
-        request_id=job.request_id,
-        advice=advice or "Failed jobs are not billed; a retry submits a new one.",
-    )
-    failed.final, failed.scope = advice is not None, scope_of(cause)
-    return failed
-
-
-def cancel(job: Job, conduct: Conduct) -> Flow[bool]:
+def cancel(job: Job) -> Flow[bool]:
     """Cancel a job; ``False`` when it was too late: only a PENDING job can be cancelled (SDK, A-t2i)."""
     try:
-        reply = yield Call("POST", f"{_TASKS}/{job.id}/cancel", timeout=10.0)
-    except GatewayUnreachable:
+        reply = yield Call("POST", f"{path_of(job)}/cancel", timeout=10.0)
+    except (GatewayUnreachable, UnexpectedReply):
         return False
     assert isinstance(reply, Reply)
     found = documents(reply)
-    if reply.status < 300 and found and _word(found[0]).startswith("CANCEL"):
-        return True
-    return classify(reply, found, now=conduct.clock()) is None
+    return reply.status < 300 and bool(found) and says_cancelled(found[0])

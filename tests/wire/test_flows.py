@@ -473,15 +473,58 @@ def test_the_deadline_counts_from_the_submission_and_not_from_the_wait():
     ("answer", "cancelled"),
     [
         ("jobs/200_cancelled_now.json", True),
+        ("jobs/200_canceled.json", True),
+        ("jobs/200_cancel_while_running.json", False),
+        ("jobs/200_succeeded_choices.json", False),
         ("jobs/400_too_late_to_cancel.json", False),
+        ("dashscope/200_error_body.json", False),
+        ("proxies/200_login.html", False),
+        ("proxies/200_empty.txt", False),
+        ("proxies/502_bad_gateway.html", False),
+        (Reply(200, {}, b"{}"), False),
         (GatewayUnreachable("gave no answer"), False),
     ],
     ids=str,
 )
-def test_only_a_job_that_has_not_started_is_cancelled(answer, cancelled):
-    driven = Driven(jobs.cancel(submitted(), conduct()), [answer])
+def test_a_job_is_cancelled_where_the_vendor_says_so(answer, cancelled):
+    driven = Driven(jobs.cancel(submitted()), [answer])
 
     assert driven.value is cancelled
     assert [(call.method, call.path, call.billable) for call in driven.calls] == [
         ("POST", "/api/v1/tasks/t-1/cancel", False)
     ]
+
+
+def submit(*answers):
+    flow = jobs.submit(REQUEST, CALL, gateway=DASHSCOPE, base_url=BASE, conduct=conduct())
+    return Driven(flow, answers)
+
+
+def test_the_id_of_a_job_is_quoted_in_the_path():
+    job = submit("jobs/200_submitted_odd_id.json").value
+
+    assert wait(DONE, job=job).calls[0].path == "/api/v1/tasks/..%2Fjobs%2Ft%201%3Fx%3D%C3%A9"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"id": "t-1"}, ["t-1"], True, 1.5, "..", ".", "t\n1", "t" * 200, "sk-abcdef0123456789", "t \ud83d"],
+    ids=repr,
+)
+def test_a_job_that_nobody_can_ask_for_is_accepted_and_may_be_billed(named):
+    body = json.dumps({"output": {"task_id": named, "task_status": "PENDING"}, "request_id": "r"}).encode()
+    driven = submit(Reply(200, {}, body))
+
+    assert driven.calls == [CALL]
+    assert type(driven.error) is OutcomeUnknown
+    assert (driven.error.billing, driven.error.job_id, driven.error.request_id) == ("maybe", None, "r")
+    assert "sk-abcdef" not in str(driven.error)
+    assert type(submit("jobs/200_submitted_no_id.json").error) is OutcomeUnknown
+
+
+@pytest.mark.parametrize("recorded", ["", "..", "t\n1"])
+def test_a_record_with_the_id_of_no_job_leads_nowhere(recorded):
+    driven = wait(job=submitted().model_copy(update={"id": recorded}))
+
+    assert (driven.calls, type(driven.error)) == ([], UnexpectedReply)
+    assert Driven(jobs.cancel(submitted().model_copy(update={"id": recorded})), []).value is False

@@ -23,13 +23,15 @@ _LONGEST_URL = 8192  # characters; a signed one has a tenth of it
 _HEAD = 24  # characters of base64 that tell whether it is an image
 
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\ufffd\"<>\\]")
-_HOST = re.compile(r"(?=.*\w)[\w.-]++|[0-9a-f]*+:[0-9a-f:.]*+(?:%\w++)?")  # the latter an IPv6 address
+_HOST = re.compile(
+    r"\A(?:(?=[.-]*+\w)[\w.-]++|[0-9a-f]*+:[0-9a-f:.]*+(?:%\w++)?)"
+)  # the latter an IPv6 address
 _PAGE = re.compile(r"\.(?:x?html?|md|txt|json|xml|pdf)$", re.IGNORECASE)
 _IMAGE_NAME = re.compile(r"\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif)(?:$|[?#&])", re.IGNORECASE)
 # Where a path on the engine's own disk starts (Xinference answers /home/../uuid.jpg when url is its format).
 _DISK = re.compile(r"(file:|[A-Za-z]:\\|/(home|root|tmp|var|opt|mnt|data|srv|usr|app|workspace|Users)/)")
 _API_PATH = re.compile(r"/?v\d/.")  # SGLang: /v1/images/{id}/content
-_SCHEME = re.compile(r"\w++:")
+_SCHEME = re.compile(r"\A\w++:")
 
 
 @dataclass(frozen=True, slots=True)

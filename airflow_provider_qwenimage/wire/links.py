@@ -17,8 +17,9 @@ _SIGNING = re.compile(
     r"|x-(amz|goog|tos)-.*|x-oss-(?!process).*|x-cos-security-token|q-.*|s[verptd]|ske|sk[tsv]|skoid|sktid|spr|sig"
     r"|response-.*"
 )
-_PARAMETER = re.compile(r"([\w-]+)=([^&#]+)", re.ASCII)  # a quarter of the time that parse_qsl takes
-_COS_SIGN_TIME = re.compile(r"\d+;(\d+)")
+# A quarter of the time that parse_qsl takes; a name is looked for from its beginning only.
+_PARAMETER = re.compile(r"(?<![\w-])([\w-]++)=([^&#]++)", re.ASCII)
+_COS_SIGN_TIME = re.compile(r"\A\d++;(\d++)")
 
 
 def identity(url: str) -> str | None:

@@ -13,6 +13,9 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
 
 Value = TypeVar("Value")
+_SECONDS = re.compile(r"\d{1,20}+(?:\.\d{1,20}+)?", re.ASCII)
+_LONGEST_DATE = 64  # characters
+_LONGEST_WAIT = 7 * 86400.0  # seconds; what is asked for beyond it fits into no calendar of Airflow's
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,11 @@ def retry_after(value: str, *, now: float) -> float | None:
 
     :param now: epoch seconds.
     """
-    value = value.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
+    value = value.strip()[:_LONGEST_DATE]
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
+        seconds = (
+            float(value) if _SECONDS.fullmatch(value) else parsedate_to_datetime(value).timestamp() - now
+        )
+    except (ValueError, OverflowError, OSError, LookupError, TypeError):  # a date of no calendar
         return None
+    return min(max(0.0, seconds), _LONGEST_WAIT)

@@ -9,6 +9,62 @@ from __future__ import annotations
 
 import json
 
+PATTERNS = r"""
+import importlib, itertools, json, pkgutil, re, time
+import airflow_provider_qwenimage.wire as wire
+
+PUMPS = (
+    "a", "A1", "a-", "a.", "a/", "a=", "0", "0.", "00 ", " ", "\t", "\n", "\r\n", "\\", "\\\\u00", "%", "%25", "%2", "&",
+    "-", "_", ":", "=", "<", "<!--", "<?xml ", "(", "(request id: ", "data:", "data:a/", "data:a/a;base64,", "data: ",
+    "bearer ", "sk-", "http://", "https%3A%2F%2F", "https%25", "token", "token=", "secret", "signature", "sig", "x-oss-",
+    "x-amz-", "q-", "1;", "?", "a?", "model ", "model not ", "requests ", "data inspection ", "a" * 199 + " ",
+    "A" * 4095 + " ", "..", "../", "/v1/", "a.png?", "\u0661", "\ud7ff", "\x00",
+)
+BEFORE = ("", "http://h/?", "model ", "(")
+AFTER = ("", "!")
+LENGTH, LIMIT = 8 * 1024, 0.15  # a pattern that takes the square of it takes a second
+
+
+def patterns(value):
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        for inner in value:
+            yield from patterns(inner)
+    elif isinstance(value, dict):
+        yield from patterns(tuple(value.values()))
+
+
+names = [f"{wire.__name__}.{found.name}" for found in pkgutil.iter_modules(wire.__path__)]
+names += [f"airflow_provider_qwenimage.{name}" for name in ("redaction", "images.download", "images.hosts")]
+tried, slow = set(), []
+for name in names:
+    module = importlib.import_module(name)
+    for pattern in patterns(tuple(vars(module).values())):
+        if pattern in tried:
+            continue
+        tried.add(pattern)
+        for before, pump, after in itertools.product(BEFORE, PUMPS, AFTER):
+            text = before + (pump * LENGTH)[:LENGTH] + after
+            if isinstance(pattern.pattern, bytes):
+                text = text.encode("latin-1", "replace")
+            began = time.process_time()
+            pattern.fullmatch(text)
+            found = sum(1 for _ in pattern.finditer(text))
+            spent = time.process_time() - began
+            if spent > LIMIT:
+                slow.append([name, str(pattern.pattern), before + pump, round(spent, 2)])
+                break
+print(json.dumps({"tried": len(tried), "slow": slow}))
+"""
+
+
+def test_no_pattern_backtracks(in_subprocess):
+    told = json.loads(in_subprocess(PATTERNS).splitlines()[-1])
+
+    assert told["slow"] == []
+    assert told["tried"] > 20
+
 
 def test_a_message_of_any_length_is_redacted_at_once(in_subprocess):
     source = r"""

@@ -622,6 +622,14 @@ def test_a_redirect_names_where_it_leads_without_its_query():
         ("soon", None),
         ("-5", None),
         ("", None),
+        ("9" * 400, None),
+        ("9" * 15, 604_800.0),
+        ("1" * 5_000, None),
+        ("\u0661\u0662", None),
+        ("Fri, 21 Nov 99999 04:00:30 GMT", None),
+        ("Fri, 21 Nov 9999 04:00:30 GMT", 604_800.0),
+        ("Mon, 01 Jan 1000 00:00:00 +2359", 0.0),
+        ("Fri, 32 Nov 2025 25:61:61 GMT", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):

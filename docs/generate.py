@@ -272,6 +272,8 @@ def _gateway_details(row: Gateway) -> Iterator[str]:
     yield f"* Test connection: `GET {row.check.path}`, which lists {row.check.lists}; never a billed call."
     if row.sse:
         yield "* Interleaved replies come as a stream (header `X-DashScope-SSE`)."
+    elif row.stream:
+        yield "* Interleaved output is asked for with `stream: true`."
     if row.prices:
         yield f"* Prices: the lists of {row.prices.region} in {row.prices.currency} ([models.md](models.md#prices))."
     if row.workspace_url:

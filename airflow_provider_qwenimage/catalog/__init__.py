@@ -54,6 +54,7 @@ class Gateway(BaseModel):
     serves_images: bool = False
     data_urls: bool = True
     jobs: bool = False
+    stream: bool = False
     sse: bool = False
     checks: Checks = "strict"
     check: Check

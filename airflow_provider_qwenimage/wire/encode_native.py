@@ -18,15 +18,16 @@ def encode(request: Request, *, gateway: Gateway, model: Model | None) -> Call:
     """
     Encode for the synchronous endpoint.
 
-    What the vendor only streams is streamed where the gateway is the vendor itself, with the header it asks for
-    (A-w26); a gateway in between says by its own defaults what it wants.
+    What the vendor only streams is asked for as a stream where the gateway's row says so: the vendor itself, which
+    wants a header as well (A-w26), and TokenHot, whose page prints it. Others say by their defaults what they want.
     """
     named = parameters(request, model=model)
     headers = {}
     mode = model.mode(request.operation) if model else None
-    if mode is not None and mode.stream and gateway.sse:
+    if mode is not None and mode.stream and (gateway.stream or gateway.sse):
         named.setdefault("stream", True)
-        headers[SSE_HEADER] = "enable"
+        if gateway.sse:
+            headers[SSE_HEADER] = "enable"
     body = {"model": request.model, "input": messages(request), "parameters": named}
     return Call("POST", gateway.generations, json=body, headers=headers, billable=True)
 

@@ -103,7 +103,6 @@ SEEDS = {
             "images": UMBRELLA,
             "n": 1,
             "size": "1024*1024",
-            "parameters": {"stream": True},
         },
         native(
             "wan2.6-image",

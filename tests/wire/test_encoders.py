@@ -91,7 +91,6 @@ PRINTED = {
             images="https://cdn.example.com/original_umbrella.png",
             n=1,
             size=[1024, 1024],
-            parameters={"stream": True},
         ),
         {
             "model": "wan2.6-image",
@@ -201,7 +200,7 @@ PRINTED = {
 @pytest.mark.parametrize("page", PRINTED)
 def test_the_body_is_the_one_the_page_prints(page):
     request, body = PRINTED[page]
-    call = native(request)
+    call = native(request, page.partition(" ")[0])
 
     assert (call.method, call.path, call.billable) == ("POST", "/v1/images/generations", True)
     assert call.json == body
@@ -280,6 +279,14 @@ def test_an_interleaved_series_is_streamed_where_the_vendor_itself_answers(gatew
     assert call.json["parameters"] == {"enable_interleave": True, "max_images": 3, "n": 1, "stream": True}
     told = SequenceRequest(model="wan2.6-image", prompt="tea", parameters={"stream": False})
     assert native(told, gateway).json["parameters"]["stream"] is False
+
+
+def test_a_gateway_whose_page_does_not_print_a_stream_is_not_asked_for_one():
+    request = SequenceRequest(model="wan2.6-image", prompt="tea in three steps", n=3)
+
+    assert "stream" not in native(request, "tokenhub").json["parameters"]
+    told = SequenceRequest(model="wan2.6-image", prompt="tea", parameters={"stream": False})
+    assert native(told, "tokenhot").json["parameters"]["stream"] is False
 
 
 def test_a_series_of_an_unknown_model_is_asked_for_the_newer_way():

@@ -24,18 +24,19 @@ def encode(request: Request, *, gateway: Gateway, model: Model | None, inline: b
     :param inline: ask for base64: the images are stored by the same task, and the engine may know no URLs.
     """
     fields = _fields(request, gateway=gateway, model=model)
-    if inline and gateway.inline_images:
-        fields.setdefault("response_format", "b64_json")
+    spare: tuple[str, ...] = ()
+    if inline and gateway.inline_images and "response_format" not in fields:
+        fields["response_format"], spare = "b64_json", ("response_format",)
     images = list(getattr(request, "images", ()))
     if images and gateway.edits:
         parts = tuple(_part(image, index) for index, image in enumerate(images))
         form = {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()
         }
-        return Call("POST", gateway.edits, form=form, parts=parts, billable=True)
+        return Call("POST", gateway.edits, form=form, parts=parts, billable=True, spare=spare)
     if images:  # one as a string, several as a list (contract R5)
         fields["image"] = images[0] if len(images) == 1 else images
-    return Call("POST", gateway.generations, json=fields, billable=True)
+    return Call("POST", gateway.generations, json=fields, billable=True, spare=spare)
 
 
 def _fields(request: Request, *, gateway: Gateway, model: Model | None) -> dict[str, Any]:

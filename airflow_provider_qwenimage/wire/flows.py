@@ -33,7 +33,7 @@ from airflow_provider_qwenimage.wire.harvest import Harvest, harvest
 from airflow_provider_qwenimage.wire.items import Found
 from airflow_provider_qwenimage.wire.links import expires_at
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
-from airflow_provider_qwenimage.wire.refusals import classify
+from airflow_provider_qwenimage.wire.refusals import classify, refused_field
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import Gateway
@@ -83,7 +83,8 @@ def send_until_answered(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple
     """
     Send a call until it is accepted or refused for good.
 
-    Only what was surely not billed is sent again: no connection, throttling, explicit overload.
+    Only what was surely not billed is sent again: no connection, throttling, explicit overload, a field of ours that
+    the gateway does not take.
     """
     started = conduct.clock()
     for attempt in count(1):
@@ -94,6 +95,9 @@ def send_until_answered(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple
             problem = classify(reply, found, now=conduct.clock())
             if problem is None:
                 return reply, found
+            if (field := refused_field(problem, call.spare)) is not None:
+                call = call.without(field)
+                continue
         except GatewayUnreachable as unreachable:
             problem = unreachable
         elapsed = conduct.clock() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -41,6 +41,8 @@ class Call:
     :param headers: beyond Authorization and Content-Type.
     :param timeout: read timeout in seconds where it differs from the connection's.
     :param billable: whether an answer that never comes may have cost money.
+    :param spare: fields of the body that are ours and not the author's: a gateway that refuses one of them is asked
+        again without it.
     """
 
     method: str
@@ -52,6 +54,13 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     billable: bool = False
+    spare: tuple[str, ...] = ()
+
+    def without(self, name: str) -> Call:
+        """Return the call without one field of its body."""
+        json = None if self.json is None else {key: value for key, value in self.json.items() if key != name}
+        form = None if self.form is None else {key: value for key, value in self.form.items() if key != name}
+        return replace(self, json=json, form=form, spare=tuple(kept for kept in self.spare if kept != name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Gateways refuse under 200 (E4, E5), answer local validation with 500, and reduce
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import (
@@ -104,6 +105,11 @@ _CAUSES: dict[str, _Cause] = {
         PermanentRefusal,
     ),
 }
+# LiteLLM (2025-07): "Setting `response_format` is not supported by .."; OpenAI (2026-02): "Unknown parameter: '..'";
+# FastAPI: "body.response_format: Extra inputs are not permitted".
+_NO_SUCH_FIELD = re.compile(
+    r"not supported|unsupported|unknown (parameter|field)|unrecognized|not permitted", re.IGNORECASE
+)
 _LOOK_FIRST = "Look at the gateway's usage log before paying again."
 
 
@@ -139,6 +145,14 @@ def classify(reply: Reply, found: tuple[Document, ...], *, now: float) -> QwenIm
     return refuse(
         cause, where, quote, retry_after=retry_after(reply.headers.get("retry-after", ""), now=now), **facts
     )
+
+
+def refused_field(problem: QwenImageError, names: tuple[str, ...]) -> str | None:
+    """Return which of the fields a gateway refuses to be asked with; such a request was turned away unread."""
+    if not isinstance(problem, PermanentRefusal) or problem.status not in (400, 422) or problem.may_be_billed:
+        return None
+    named = (name for name in names if name in problem.what)
+    return next(named, None) if _NO_SUCH_FIELD.search(problem.what) else None
 
 
 def refuse(cause: str, where: str, quote: str, **facts: Any) -> QwenImageError:

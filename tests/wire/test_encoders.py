@@ -303,6 +303,7 @@ def test_an_engine_is_asked_for_base64_only_where_it_is_stored_at_once():
     assert "response_format" not in flat(request, "onetoken", inline=True).json
     told = GenerateRequest(model="Qwen/Qwen-Image", prompt="a fox", parameters={"response_format": "url"})
     assert flat(told, inline=True).json["response_format"] == "url"
+    assert (flat(request, inline=True).spare, flat(told, inline=True).spare) == (("response_format",), ())
 
 
 def test_an_edit_of_an_engine_is_a_form_with_the_files_in_order():

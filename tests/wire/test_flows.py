@@ -232,6 +232,63 @@ def test_a_series_may_end_early_but_not_below_what_it_counts_as_delivered():
     ]
 
 
+INLINE = Call(
+    "POST", "/v1/images/generations", json={"n": 1, "response_format": "b64_json"}, spare=("response_format",)
+)
+FORM = Call(
+    "POST", "/v1/images/edits", form={"n": "1", "response_format": "b64_json"}, spare=("response_format",)
+)
+
+
+def sent(call, *answers, **settings):
+    flow = flows.send_until_answered(call, conduct(**settings))
+    return Driven(flow, answers)
+
+
+@pytest.mark.parametrize("call", [INLINE, FORM])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "litellm/400_response_format.json",
+        Reply(400, {}, b'{"error": {"message": "Unknown parameter: \'response_format\'."}}'),
+        Reply(
+            422,
+            {},
+            b'{"detail": [{"loc": ["body", "response_format"], "msg": "Extra inputs are not permitted"}]}',
+        ),
+    ],
+    ids=str,
+)
+def test_a_gateway_that_refuses_a_field_of_ours_is_asked_again_without_it(call, refused):
+    driven = sent(call, refused, GOOD, attempts=1)
+
+    assert driven.calls == [call, call.without("response_format")]
+    assert (driven.calls[1].json or driven.calls[1].form) in ({"n": 1}, {"n": "1"})
+    assert driven.pauses == []
+    assert driven.value is not None
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "dashscope/400_invalid_parameter.json",
+        Reply(400, {}, b'{"error": {"message": "size is not supported with response_form"}}'),
+        Reply(500, {}, b'{"error": {"message": "response_format is not supported"}}'),
+        Reply(200, {}, b'{"error": {"message": "response_format is not supported"}}'),
+    ],
+    ids=str,
+)
+def test_any_other_refusal_is_not_asked_again(refused):
+    assert sent(INLINE, refused).calls == [INLINE]
+
+
+def test_a_field_of_the_author_is_never_left_out():
+    theirs = Call("POST", "/v1/images/generations", json={"response_format": "b64_json"})
+
+    assert sent(theirs, "litellm/400_response_format.json").calls == [theirs]
+    assert len(sent(INLINE, *["litellm/400_response_format.json"] * 2).calls) == 2
+
+
 # --- jobs
 
 DASHSCOPE = catalog.gateway("dashscope")

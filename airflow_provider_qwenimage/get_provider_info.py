@@ -28,6 +28,7 @@ _GATEWAYS = [
     "dashscope-compatible",
     "qwencloud",
     "openai-compatible",
+    "xinference",
 ]
 
 

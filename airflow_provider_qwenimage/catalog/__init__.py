@@ -52,6 +52,7 @@ class Gateway(BaseModel):
     url_lifetime: float
     inline_images: bool = False
     serves_images: bool = False
+    reads: tuple[str, ...] = ()
     data_urls: bool = True
     jobs: bool = False
     stream: bool = False

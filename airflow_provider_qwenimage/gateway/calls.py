@@ -54,7 +54,11 @@ def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
         call = encode_native.encode(request, gateway=gateway, model=model)
     else:
         call = encode_flat.encode(request, gateway=gateway, model=model, inline=inline)
-    return Plan(request, model, call, is_job, checked.warnings)
+    ignored = (
+        f"{name}: has no effect on an edit, {gateway.title} does not read it"
+        for name in encode_flat.unread(request, gateway)
+    )
+    return Plan(request, model, call, is_job, (*checked.warnings, *ignored))
 
 
 def spelled(planned: Plan) -> Plan:

@@ -49,7 +49,30 @@ def _fields(request: Request, *, gateway: Gateway, model: Model | None) -> dict[
         "seed": request.seed,
         "bbox_list": boxes(request),
     }
-    return {name: value for name, value in named.items() if value is not None} | request.parameters
+    fields = {name: value for name, value in named.items() if value is not None} | request.parameters
+    return _with_kwargs(fields, gateway.reads) if gateway.reads else fields
+
+
+def _with_kwargs(fields: dict[str, Any], reads: tuple[str, ...]) -> dict[str, Any]:
+    """Put what an engine does not read beside the prompt into its ``kwargs``; the author's own come last."""
+    own = fields.pop("kwargs", None) or {}
+    try:
+        own = json.loads(own) if isinstance(own, str) else own
+    except ValueError:
+        own = None
+    if not isinstance(own, dict):
+        raise InvalidRequest("parameters", "kwargs must be a JSON object, or the text of one")
+    kwargs = {name: value for name, value in fields.items() if name not in reads} | own
+    plain = {name: value for name, value in fields.items() if name in reads}
+    return plain | {"kwargs": json.dumps(kwargs, ensure_ascii=False)} if kwargs else plain
+
+
+def unread(request: Request, gateway: Gateway) -> tuple[str, ...]:
+    """Name the fields of a request that have no effect there: an engine may read none of them for an edit."""
+    if not gateway.reads or not getattr(request, "images", ()):
+        return ()
+    given = {"seed": request.seed, "negative_prompt": request.negative_prompt, **request.parameters}
+    return tuple(name for name, value in given.items() if value is not None and name not in gateway.reads)
 
 
 def _part(image: str, index: int) -> Part:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
 from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, ImageFailure
 from airflow_provider_qwenimage.wire.documents import Document, documents
+from airflow_provider_qwenimage.wire.encode_flat import unread
 from airflow_provider_qwenimage.wire.harvest import Harvest, harvest
 from airflow_provider_qwenimage.wire.items import Found
 from airflow_provider_qwenimage.wire.links import expires_at
@@ -116,7 +117,13 @@ def generate(
     """Send one billable call and read what it brings."""
     reply, found = yield from send_until_answered(call, conduct)
     reaped = harvest(reply, found, served_from=served_from(gateway, base_url))
-    return assemble(reaped, Asked.of(request), gateway=gateway, now=conduct.clock())
+    return assemble(reaped, _asked(request, gateway), gateway=gateway, now=conduct.clock())
+
+
+def _asked(request: Request, gateway: Gateway) -> Asked:
+    """Keep of a request what its images will be described with: a seed only where it was read."""
+    asked = Asked.of(request)
+    return asked.model_copy(update={"seed": None}) if "seed" in unread(request, gateway) else asked
 
 
 def served_from(gateway: Gateway, base_url: str) -> str | None:

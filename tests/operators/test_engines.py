@@ -146,6 +146,25 @@ def test_an_engines_own_parameters_pass_untouched(engine, qwenimage_connection, 
     assert (body["seed"], body["negative_prompt"]) == (0, "text")
 
 
+def test_a_seed_is_on_record_only_where_xinference_read_it(engine, qwenimage_connection, prefix, capsys):
+    conn_id = qwenimage_connection("xinference", host=f"{engine.url}/{ENGINE}")
+    made = InMemoryAirflow().run(generate(conn_id, seed=7, size="512x512", persist_to=prefix))
+    edit = QwenImageEditOperator(
+        task_id="edit",
+        prompt="brighter",
+        images=_data_url(),
+        model="Qwen/Qwen-Image-Edit",
+        seed=7,
+        persist_to=f"{prefix}edit/",
+        qwenimage_conn_id=conn_id,
+    )
+    edited = InMemoryAirflow().run(edit)
+
+    assert (made.error, edited.error) == (None, None)
+    assert [run.xcoms["images"][0]["seed"] for run in (made, edited)] == [7, None]
+    assert "seed: has no effect on an edit, Xinference does not read it" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("base_url", "url", "sent"),
     [

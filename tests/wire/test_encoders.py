@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
@@ -224,6 +225,7 @@ def test_every_gateway_row_gets_its_path_its_shape_and_its_separator(name):
 
     assert call.path == row.generations
     body = call.json if row.request_format == "flat" else call.json["parameters"]
+    body = {**body, **json.loads(body.get("kwargs", "{}"))}
     assert body["size"] == f"1328{row.size_separator}1328"
     assert (body["n"], body["seed"]) == (1, 0)
     prompt = (
@@ -304,6 +306,46 @@ def test_an_engine_is_asked_for_base64_only_where_it_is_stored_at_once():
     told = GenerateRequest(model="Qwen/Qwen-Image", prompt="a fox", parameters={"response_format": "url"})
     assert flat(told, inline=True).json["response_format"] == "url"
     assert (flat(request, inline=True).spare, flat(told, inline=True).spare) == (("response_format",), ())
+
+
+def xinference(**fields):
+    return flat(GenerateRequest(model="Qwen-Image", prompt="a fox", **fields), "xinference", inline=True).json
+
+
+def test_xinference_gets_what_it_reads_nowhere_else_as_the_text_of_kwargs():
+    body = xinference(size="1024x768", n=2, seed=0, negative_prompt="fog", parameters={"guidance_scale": 4.0})
+
+    assert json.loads(body.pop("kwargs")) == {"negative_prompt": "fog", "seed": 0, "guidance_scale": 4.0}
+    assert body == {
+        "model": "Qwen-Image",
+        "prompt": "a fox",
+        "size": "1024x768",
+        "n": 2,
+        "response_format": "b64_json",
+    }
+    assert "kwargs" not in xinference()
+
+
+@pytest.mark.parametrize("written", ['{"seed": 7, "lora": "poster"}', {"seed": 7, "lora": "poster"}])
+def test_kwargs_of_the_author_come_last(written):
+    body = xinference(seed=1, parameters={"kwargs": written, "steps": 9})
+
+    assert json.loads(body["kwargs"]) == {"seed": 7, "steps": 9, "lora": "poster"}
+
+
+@pytest.mark.parametrize("written", ["{", "[1]", [1], "7"])
+def test_kwargs_that_are_no_object_are_refused(written):
+    with pytest.raises(InvalidRequest, match="kwargs must be a JSON object"):
+        xinference(parameters={"kwargs": written})
+
+
+def test_what_an_engine_does_not_read_of_an_edit_is_named():
+    edit = EditRequest(model="Qwen-Image-Edit", prompt="swap", images=PNG, seed=0, parameters={"steps": 9})
+    row = catalog.gateway("xinference")
+
+    assert encode_flat.unread(edit, row) == ("seed", "steps")
+    assert encode_flat.unread(edit, catalog.gateway("openai-compatible")) == ()
+    assert encode_flat.unread(GenerateRequest(model="m", prompt="p", seed=0), row) == ()
 
 
 def test_an_edit_of_an_engine_is_a_form_with_the_files_in_order():

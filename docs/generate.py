@@ -40,6 +40,7 @@ def models_page() -> str:
         ["## Input images", *table(_INPUTS, map(_input, filter(_takes_images, rows)))],
         ["## Parameters", *table(_PARAMETERS, _parameter_rows(rows))],
         ["## Prices", _PRICES_INTRO, *table(_PRICES, map(_price, listed_prices()))],
+        ["## Last verified", _VERIFIED_INTRO, *table(_VERIFIED, map(_verified, rows))],
         ["## Notes", *_model_notes(rows)],
         ["## Sources", *(f"* {key}: <{address}>" for key, address in sources().items())],
     ]
@@ -82,6 +83,16 @@ Rates are per account and model, all keys together. A seed is 0 to 2147483647 fo
 hours."""
 _RATIOS_INTRO = """`size="16:9"` becomes these pixels: the vendor's own where it prints some (**bold**), else
 the largest pair of multiples of 16 within the rule, or within the model's default size class."""
+_VERIFIED_INTRO = """When a row was last held against what the vendor's service itself says, and how. Anyone with a
+DashScope connection can do it again, for nothing:
+
+```bash
+python -m airflow_provider_qwenimage.catalog.verify --conn-id qwenimage_default
+```
+
+It asks for something that each rule refuses and that nobody could serve besides (a size of 9999*9999, an input image
+that does not exist); the refusal names the vendor's own bounds. What differs is printed as TOML to paste into
+`models.toml`, and every row that agrees with its new date. `--model` asks about one row only."""
 _PRICES_INTRO = """For one image, as published and before discounts; they change: see the date. Where a connection
 names no price of its own, the list of its gateway's region and currency gives results a `cost`, which is an estimate.
 A 1k image has at most 2250000 pixels. Gateways that resell have prices of their own: they are not here."""
@@ -103,6 +114,7 @@ _LIMITS = (
 _RATIO_HEAD = ("Model", "Operation", *RATIOS)
 _INPUTS = ("Model", "Formats", "Side, pixels", "Ratio", "File", "Note")
 _PARAMETERS = ("Parameter", "Takes", "Works in", "Models", "Note")
+_VERIFIED = ("Model", "On", "How")
 _PRICES = ("Model", "Region", "Currency", "One image", "One input image", "Source, date")
 _GATEWAY_HEAD = (
     "Gateway",
@@ -137,6 +149,12 @@ def _answers(row: Model) -> str:
     if row.jobs:
         ways.append(f"as a job ({row.jobs}{', preferred' if row.jobs_preferred else ''})")
     return " or ".join(ways)
+
+
+def _verified(row: Model) -> Iterator[str]:
+    yield f"`{row.name}`"
+    yield row.verified.date.isoformat() if row.verified else ""
+    yield row.verified.how if row.verified else f"not yet: its page was read as of {row.date.isoformat()}"
 
 
 def _price(row: ListedPrice) -> Iterator[str]:

@@ -83,6 +83,7 @@ class SizeRule(_Fact):
 class InputRule(_Fact):
     """What an input image may be: its format, the pixels of a side, the bytes of the file, its ratio."""
 
+    name: str = ""
     formats: tuple[str, ...]
     sides: Range
     bytes: int
@@ -137,6 +138,13 @@ class Rate(_Row):
     concurrent: int | None = None
 
 
+class Verified(_Row):
+    """When a row was last held against what a gateway says, and how."""
+
+    date: Date
+    how: Note
+
+
 class Model(_Known):
     """One row of ``models.toml``; the fields are explained at its head."""
 
@@ -156,6 +164,7 @@ class Model(_Known):
     rate: Rate | None = None
     source: tuple[str, ...] = Field(min_length=1)
     date: Date
+    verified: Verified | None = None
     note: Note = ""
 
     def mode(self, operation: Operation) -> Mode | None:
@@ -190,7 +199,7 @@ def _resolve(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
             name = row[operation]["size"]
             resolved[operation] = {**row[operation], "size": {"name": name, **shared["sizes"][name]}}
     if "input" in row:
-        resolved["input"] = shared["inputs"][row["input"]]
+        resolved["input"] = {"name": row["input"], **shared["inputs"][row["input"]]}
     resolved["parameters"] = [{"name": key, **shared["parameters"][key]} for key in row.get("parameters", ())]
     return resolved
 

@@ -19,6 +19,7 @@ class Ask:
     :param texts: how many texts a messages body held.
     :param parameters: all further fields, untouched.
     :param ruled: whether the vendor's limits hold; open weights on an own engine have none of them.
+    :param told: rules that hold instead of the table's.
     """
 
     model: str
@@ -29,11 +30,12 @@ class Ask:
     texts: int = 1
     messages: int = 1
     ruled: bool = True
+    told: ModelRow | None = None
 
     @property
     def row(self) -> ModelRow | None:
         """Rules of the model; None for one the table does not know."""
-        return MODELS.get(self.model) if self.ruled else None
+        return self.told or (MODELS.get(self.model) if self.ruled else None)
 
     @property
     def sequential(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -71,6 +72,8 @@ class Gateway:
             self.remember(request, "generate", body.shown)
             self.authorise(request)
             ask = read_ask(body, request.url.path, self.row)
+            if ask.ruled:
+                ask = replace(ask, told=self.state.settings.row(ask.model))
             armed = self.struck(request, "generate", ask.prompt)
             if armed and armed.row.early and (refusal := self.plain(armed, request_id)):
                 return refusal

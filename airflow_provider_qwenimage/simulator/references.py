@@ -38,6 +38,8 @@ def load(ask: Ask, gateway: GatewayRow) -> tuple[Reference, ...]:
 def _one(
     image: str | bytes, rule: InputRule | None, boxes: tuple[tuple[int, ...], ...], gateway: GatewayRow
 ) -> Reference:
+    if isinstance(image, str) and (urlsplit(image).hostname or "").endswith(".invalid"):
+        raise refused("download")  # a name that never resolves (RFC 2606)
     if isinstance(image, str) and image.startswith(("http://", "https://")) and not _loopback(image):
         return _stand_in(image, boxes)
     return _shrunk(_bytes(image, gateway), rule, boxes)

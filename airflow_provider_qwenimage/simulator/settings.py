@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from airflow_provider_qwenimage.simulator.vendor import MODELS, ModelRow, changed
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Settings:
     :param poll_limit: polls per second above which a poll is answered 429; None only counts them.
     :param sse_mode: a frame holds what is new (`incremental`), all so far (`cumulative`), or a piece of a
         caption (`chunks`).
+    :param rules: model rows that differ from `vendor.toml`: `{"qwen-image-2.0": {"n": [1, 4, 1]}}`.
     :param keep_requests: how many requests `/_state` remembers.
     """
 
@@ -40,15 +43,22 @@ class Settings:
     models: tuple[str, ...] | None = None
     poll_limit: int | None = None
     sse_mode: str = "incremental"
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     keep_requests: int = 1000
+
+    def row(self, model: str) -> ModelRow | None:
+        """The rules of a model as they are told to be; None for one the table does not know."""
+        return changed(model, self.rules[model]) if model in self.rules else MODELS.get(model)
 
     def change(self, changes: dict[str, Any]) -> None:
         """Set the named fields.
 
         :raises ValueError: a name is unknown.
         """
-        unknown = sorted(set(changes) - {field.name for field in fields(self)})
+        unknown = sorted(set(changes) - {known.name for known in fields(self)})
         if unknown:
             raise ValueError(f"unknown setting {', '.join(unknown)}")
+        for model, row in changes.get("rules", {}).items():
+            changed(model, row)
         for name, value in changes.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)

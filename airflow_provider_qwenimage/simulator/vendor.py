@@ -101,8 +101,22 @@ def _model(row: dict[str, Any]) -> ModelRow:
     return ModelRow(**{**_frozen(row), **made})
 
 
+def changed(name: str, changes: dict[str, Any]) -> ModelRow:
+    """The row of a model with some of its keys told anew.
+
+    :raises ValueError: the model or a key is unknown.
+    """
+    if name not in _ROWS:
+        raise ValueError(f"no row for {name}")
+    try:
+        return _model({**_ROWS[name], **changes})
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
 _TABLE = tomllib.loads(files(__package__).joinpath("vendor.toml").read_text(encoding="utf-8"))
 GATEWAYS = {name: GatewayRow(name=name, **_frozen(row)) for name, row in _TABLE["gateways"].items()}
+_ROWS = {name: row for row in _TABLE["models"] for name in row["names"]}
 MODELS = {name: model for model in map(_model, _TABLE["models"]) for name in model.names}
 
 

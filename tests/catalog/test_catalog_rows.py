@@ -124,6 +124,12 @@ def test_a_row_holds_the_numbers_of_the_contract(row):
     ]
 
 
+def test_a_verified_row_says_when_and_how():
+    rows = [row for row in models().values() if row.verified]
+    assert len(rows) >= 13
+    assert all(row.verified.how and row.verified.date.year == 2026 for row in rows)
+
+
 @pytest.mark.parametrize("row", models().values(), ids=models())
 def test_what_has_jobs_goes_as_a_job(row):
     assert row.jobs_preferred == (row.jobs is not None)

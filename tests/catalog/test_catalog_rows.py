@@ -29,6 +29,7 @@ NAMED = {
     "qwen-image-3.0": "qwen-image-3.0",
     "qwen-image-3.0-pro": "qwen-image-3.0-pro",
     "qwen-image-2.1-pro": "qwen-image-2.1-pro",
+    "qwen-image-2.1-turbo": "qwen-image-2.1-turbo",
     "qwen-image-edit": "qwen-image-edit",
     "qwen-image-edit-plus": "qwen-image-edit-plus",
     "qwen-image-edit-plus-2025-10-30": "qwen-image-edit-plus",
@@ -75,6 +76,7 @@ COUNTS = {
     "qwen-image-3.0": [("generate", SQUARE, (1, 6), 1, (0, 0)), ("edit", SQUARE, (1, 6), 1, (1, 3))],
     "qwen-image-3.0-pro": [("generate", SQUARE, (1, 6), 1, (0, 0)), ("edit", SQUARE, (1, 6), 1, (1, 3))],
     "qwen-image-2.1-pro": [("generate", SQUARE, (1, 6), 1, (0, 0)), ("edit", SQUARE, (1, 6), 1, (1, 10))],
+    "qwen-image-2.1-turbo": [("generate", SQUARE, (1, 6), 1, (0, 0)), ("edit", SQUARE, (1, 6), 1, (1, 10))],
     "qwen-image-edit": [("edit", None, (1, 1), 1, (1, 3))],
     "qwen-image-edit-plus": [("edit", (512, 2048), (1, 6), 1, (1, 3))],
     "qwen-image-edit-max": [("edit", (512, 2048), (1, 6), 1, (1, 3))],
@@ -103,6 +105,7 @@ COUNTS = {
     "wanx2.0-t2i-turbo": [("generate", (512, 1440), (1, 4), 4, (0, 0))],
 }
 SYNC_ONLY = {"qwen-image-plus-2026-01-09", "qwen-image-max", "z-image-turbo", "qwen-image-2.1-pro"}
+SYNC_ONLY |= {"qwen-image-2.1-turbo"}
 SYNC_ONLY |= {
     "qwen-image-2.0",
     "qwen-image-2.0-pro",

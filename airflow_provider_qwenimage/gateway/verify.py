@@ -75,7 +75,7 @@ def _ask(client: HttpClient, settings: Settings, question: Question) -> str:
     except OutcomeUnknown as unknown:
         return unknown.what
     if task := as_dict(found[0].get("output")).get("task_id") if found else None:
-        run(client, jobs.cancel(_job(settings, question, str(task)), conduct))
+        run(client, jobs.cancel(_job(settings, question, str(task))))
     raise UnexpectedReply(
         f"{settings.gateway.title} accepted what nobody can serve: {question.row.name}, {question.rule}",
         billing="maybe",

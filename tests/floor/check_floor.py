@@ -1,0 +1,130 @@
+"""
+Run the operators on the lowest versions the package declares, against the simulator: ``make floor`` makes them.
+
+Prints a line for each Dag and each fault, and what degrades there; exits 1 where one is not as the documents say.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+# The rows of docs/pay-once.md's table of faults after which nothing may be sent again.
+ONE_POST = (
+    "drop_after", "reset_after", "hang", "500", "502", "503_empty", "504", "524",
+    "truncated_json", "truncated_body", "html_200", "empty_200", "zero_images",
+    "moderation", "error_200_native", "401", "403", "arrearage",
+)  # fmt: skip
+TRIED_AGAIN = {"500_internal_error": 3}  # Airflow's retries: one POST a try
+
+
+def prepared(home: str) -> None:
+    """Give this process an Airflow of its own, before Airflow is imported."""
+    os.environ |= {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(HERE),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{home}/logs",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "*",
+    }
+    subprocess.run(
+        [Path(sys.executable).parent / "airflow", "db", "migrate"], check=True, capture_output=True
+    )
+
+
+def serialized() -> None:
+    """Let the Dag processor's own code put the Dags into the database, where ``dag.test`` looks for them."""
+    subprocess.run(
+        [Path(sys.executable).parent / "airflow", "dags", "reserialize"], check=True, capture_output=True
+    )
+
+
+def ran(dag_id: str) -> str:
+    """Run a Dag once in this process, retries included, and return the state of the run."""
+    from airflow.models.dagbag import DagBag
+
+    dag = DagBag(HERE, include_examples=False).dags[dag_id]
+    return str(dag.test().state)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="qwenimage-floor-") as home:
+        prepared(home)
+        return checked()
+
+
+def checked() -> int:
+    from moto.server import ThreadedMotoServer
+
+    from airflow_provider_qwenimage.simulator import running
+
+    s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    s3.start()
+    try:
+        with running(key="sk-simulator-key") as gateway:
+            connect(gateway.url, "http://{}:{}".format(*s3.get_host_and_port()))
+            serialized()
+            return reported(gateway)
+    finally:
+        s3.stop()
+
+
+def connect(gateway: str, s3: str) -> None:
+    """Define both connections and the bucket."""
+    import boto3
+
+    extra = {"gateway": "tokenhot", "allow_private_hosts": True, "timeout": 2}
+    host = {"conn_type": "qwenimage", "host": f"{gateway}/tokenhot", "password": "sk-simulator-key"}
+    os.environ["AIRFLOW_CONN_QWENIMAGE_DEFAULT"] = json.dumps({**host, "extra": extra})
+    keys = {"login": "testing", "password": "testing-secret"}
+    aws = {"conn_type": "aws", **keys, "extra": {"endpoint_url": s3, "region_name": "us-east-1"}}
+    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(aws)
+    os.environ["FLOOR_IMAGE"] = picture()
+    client = boto3.client(
+        "s3", endpoint_url=s3, aws_access_key_id="testing", aws_secret_access_key="testing-secret"
+    )
+    client.create_bucket(Bucket="floor")
+
+
+def picture() -> str:
+    """Return an input image as a data URL."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (512, 512), "teal").save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def reported(gateway: Any) -> int:
+    wrong = 0
+    names = ("apache-airflow", "apache-airflow-providers-amazon", "apache-airflow-providers-common-compat")
+    print(", ".join(f"{name} {version(name)}" for name in (*names, "httpx", "pydantic")), flush=True)
+    for dag_id in ("generate", "persisted", "edit", "batch", "transfer"):
+        gateway.state.reset()
+        state = ran(dag_id)
+        wrong += state != "success"
+        print(f"{dag_id}: {state}, {gateway.state.posts} requests", flush=True)
+    for fault in (*ONE_POST, *TRIED_AGAIN):
+        gateway.state.reset()
+        gateway.fault(fault, times=9)
+        state, posts, expected = ran("generate"), gateway.state.posts, TRIED_AGAIN.get(fault, 1)
+        wrong += (state, posts) != ("failed", expected)
+        print(f"fault {fault}: {state}, {posts} requests, {expected} allowed", flush=True)
+    print("as the documents say" if not wrong else f"{wrong} are not as the documents say")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

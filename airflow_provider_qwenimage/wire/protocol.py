@@ -58,9 +58,17 @@ class Call:
 
     def without(self, name: str) -> Call:
         """Return the call without one field of its body."""
-        json = None if self.json is None else {key: value for key, value in self.json.items() if key != name}
-        form = None if self.form is None else {key: value for key, value in self.form.items() if key != name}
-        return replace(self, json=json, form=form, spare=tuple(kept for kept in self.spare if kept != name))
+        return replace(
+            self,
+            json=_less(self.json, name),
+            form=_less(self.form, name),
+            body=None if self.body is None else body_of(_less(json.loads(self.body), name)),
+            spare=tuple(kept for kept in self.spare if kept != name),
+        )
+
+
+def _less(fields: Mapping[str, Any] | None, name: str) -> Any:
+    return None if fields is None else {key: value for key, value in fields.items() if key != name}
 
 
 @dataclass(frozen=True, slots=True)

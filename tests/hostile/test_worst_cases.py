@@ -154,3 +154,16 @@ def test_no_reply_takes_more_than_a_second(in_subprocess):
     spent = json.loads(in_subprocess(READERS).splitlines()[-1])
 
     assert {name: seconds for name, seconds in spent.items() if seconds > 1.0} == {}
+
+
+def test_a_reply_of_small_objects_fills_no_memory(in_subprocess):
+    source = r"""
+import resource
+from airflow_provider_qwenimage.wire.documents import documents
+from airflow_provider_qwenimage.wire.protocol import Reply
+reply = Reply(200, {}, b'{"data":[' + b"{}," * 33_000_000 + b"{}]}")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert documents(reply) == ()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    assert float(in_subprocess(source).splitlines()[-1]) < 16  # MiB, of a reply of 100 MB

@@ -250,6 +250,8 @@ _TAKES = {
     "integer": "{0.least} to {0.most}",
     "boxes": "lists of boxes",
     "palette": "{0.least} to {0.most} colours",
+    "texts": "up to {0.most} texts",
+    "object": "an object",
     "choice": "",
 }
 

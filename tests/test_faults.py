@@ -98,6 +98,7 @@ DELIVERED = {
     "lost_images": (1, 1),
     "lost_images_metadata": (2, 0),
     "fewer_images": (1, 1),
+    "no_text": (2, 0),
     "partial_failure": (1, 1),
     "relative_url": (2, 0),
     "expired_url": (2, 0),

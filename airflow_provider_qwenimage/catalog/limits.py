@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_qwenimage.catalog.findings import Finding
 from airflow_provider_qwenimage.catalog.parameters import complaint
 from airflow_provider_qwenimage.catalog.sizes import check_size, legal_sizes, resolve_size
-from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest, Size
+from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest, Size, TranslateRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,8 @@ class Case:
     @property
     def images(self) -> tuple[str, ...]:
         """The input images of the request."""
-        return self.request.images if isinstance(self.request, (EditRequest, SequenceRequest)) else ()
+        images: tuple[str, ...] = getattr(self.request, "images", ())
+        return images
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def _count(case: Case) -> Iterator[Finding]:
 
 def _images(case: Case) -> Iterator[Finding]:
     if outside := _outside(case.mode.images, len(case.images)):
-        yield Finding("images", f"the number of input images, {len(case.images)}, is {outside}")
+        advice = "One image a request: map the task over them, or use the batch." if case.mode.between else ""
+        count = len(case.images)
+        yield Finding("images", f"the number of input images, {count}, is {outside}", advice=advice)
 
 
 def _outside(bounds: Range, value: int) -> str | None:
@@ -195,6 +198,20 @@ def _boxes(case: Case) -> Iterator[Finding]:
         yield Finding("boxes", wrong)
 
 
+def _languages(case: Case) -> Iterator[Finding]:
+    request = case.request
+    if not isinstance(request, TranslateRequest):
+        return
+    source, target = request.source_lang.lower(), request.target_lang.lower()
+    if target == "auto":
+        yield Finding("target_lang", "is auto, which only a source can be")
+    elif source == target:
+        yield Finding("target_lang", f"{request.target_lang} is the language of the source, too")
+    elif case.mode.between and not {source, target} & {*case.mode.between, "auto"}:
+        named = f"{request.source_lang} to {request.target_lang}"
+        yield Finding("target_lang", f"{named} is not from or into {' or '.join(case.mode.between)}")
+
+
 def _tokens(text: str) -> int:
     letters = sum(character.isascii() for character in text)
     return len(text) - letters + math.ceil(letters / _LETTERS_PER_TOKEN)
@@ -210,4 +227,5 @@ _RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     _parameters,
     _switches,
     _boxes,
+    _languages,
 )

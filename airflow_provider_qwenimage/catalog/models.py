@@ -16,7 +16,8 @@ Range = tuple[int, int]
 JobEndpoint = Literal["text2image", "image2image", "image-generation"]
 Note = Annotated[str, BeforeValidator(str.strip)]
 
-OPERATIONS: tuple[Operation, ...] = ("generate", "edit", "sequence")
+MAKING: tuple[Operation, ...] = ("generate", "edit", "sequence")
+OPERATIONS: tuple[Operation, ...] = (*MAKING, "translate")
 
 
 class _Row(BaseModel):
@@ -95,11 +96,11 @@ class Parameter(_Fact):
     """A vendor parameter: what it takes, and where it works."""
 
     name: str
-    kind: Literal["flag", "integer", "choice", "boxes", "palette"]
+    kind: Literal["flag", "integer", "choice", "boxes", "palette", "texts", "object"]
     choices: tuple[str, ...] = ()
     least: int = 0
     most: int = 0
-    operations: tuple[Operation, ...] = OPERATIONS
+    operations: tuple[Operation, ...] = MAKING
     only: dict[str, tuple[Operation, ...]] = Field(default_factory=dict)
     refused: bool = False
     needs: str | None = None
@@ -121,6 +122,7 @@ class Mode(_Row):
     count: str = "n"
     stream: bool = False
     label: str | None = None
+    between: tuple[str, ...] = ()
 
 
 class PromptLimit(_Fact):
@@ -153,10 +155,12 @@ class Model(_Known):
     generate: Mode | None = None
     edit: Mode | None = None
     sequence: Mode | None = None
+    translate: Mode | None = None
     prompt: PromptLimit | None = None
     negative_prompt: float = 500
     parameters: tuple[Parameter, ...] = ()
     input: InputRule | None = None
+    links_only: bool = False
     send_n: bool = True
     sync: bool = True
     jobs: JobEndpoint | None = None
@@ -173,6 +177,7 @@ class Model(_Known):
             "generate": self.generate,
             "edit": self.edit,
             "sequence": self.sequence,
+            "translate": self.translate,
         }
         return modes[operation]
 

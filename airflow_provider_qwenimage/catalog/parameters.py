@@ -65,6 +65,16 @@ def _palette(parameter: Parameter, value: object, _images: int) -> str | None:
     return None
 
 
+def _texts(parameter: Parameter, value: object, _images: int) -> str | None:
+    if not isinstance(value, (list, tuple)) or len(value) > parameter.most:
+        return f"is not a list of at most {parameter.most} texts"
+    return None if all(isinstance(text, str) and text for text in value) else "holds what is no text"
+
+
+def _object(_parameter: Parameter, value: object, _images: int) -> str | None:
+    return None if isinstance(value, dict) else "is not an object"
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -94,4 +104,6 @@ _KINDS: dict[str, Callable[[Parameter, Any, int], str | None]] = {
     "choice": _choice,
     "boxes": _box_lists,
     "palette": _palette,
+    "texts": _texts,
+    "object": _object,
 }

@@ -66,13 +66,15 @@ def questions(row: Model, *, jobs: bool) -> Iterator[Question]:
     :param jobs: whether the gateway has jobs.
     """
     as_job = jobs and row.jobs is not None and (row.jobs_preferred or not row.sync)
-    for operation in row.operations:
+    # A translation has neither a size nor a count that could be broken beyond what anyone serves.
+    operations = [operation for operation in row.operations if operation != "translate"]
+    for operation in operations:
         for rule, fields, parameter in _breaches(row, operation):
             request = _request(row, operation, fields)
             question = Question(row, operation, rule, request, as_job, parameter)
             if is_refused_twice(question):
                 yield question
-    if jobs:
+    if jobs and operations:
         yield from _ways(row, as_job=as_job)
 
 

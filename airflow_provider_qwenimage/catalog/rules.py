@@ -20,6 +20,7 @@ from airflow_provider_qwenimage.catalog.limits import Case, InputFacts, image_fi
 from airflow_provider_qwenimage.catalog.models import Model, model, models
 from airflow_provider_qwenimage.catalog.sizes import resolve_size
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.requests import TRANSLATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +58,8 @@ def check(request: Request, *, gateway: Gateway) -> Checked:
     if request.model is None:
         raise InvalidRequest("model", "is not set", advice="Name one, or set a default on the connection.")
     row = model(request.model)
+    if request.operation == "translate":
+        _is_translatable(request, row, gateway)
     if row is None:
         unknown = f"model: {request.model!r} is not in the catalogue, the request is sent unchecked"
         return Checked(_with_pixels(request), None, (unknown,))
@@ -69,6 +72,18 @@ def check(request: Request, *, gateway: Gateway) -> Checked:
     case = Case(request, row, operation, mode)
     warnings = _settle(request_findings(case), row, strict=strict)
     return Checked(_as_sent(case, strict=strict), row, warnings)
+
+
+def _is_translatable(request: Request, row: Model | None, gateway: Gateway) -> None:
+    """Refuse a translation that could not even be spelled: it is always a job, of a model that has them."""
+    if not gateway.jobs:
+        advice = "Use a connection to DashScope for it."
+        raise InvalidRequest(
+            "gateway", f"{gateway.title} has no jobs, and a translation is one", advice=advice
+        )
+    if row is None or row.jobs is None:
+        advice = f"Use {TRANSLATOR}."
+        raise InvalidRequest("model", f"{request.model!r} is not known to translate", advice=advice)
 
 
 def check_image(

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.catalog.models import Model
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest
+    from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest, TranslateRequest
     from airflow_provider_qwenimage.storage.s3 import S3
 
-    Pictured = TypeVar("Pictured", EditRequest, SequenceRequest)
+    Pictured = TypeVar("Pictured", EditRequest, SequenceRequest, TranslateRequest)
 
 log = logging.getLogger(__name__)
 
@@ -157,15 +157,21 @@ class Inputs:
             return scheme
         if scheme != "data" and ("://" in reference or "\0" in reference):
             raise InvalidRequest("images", f"must be {_FORMS}, got {redact(reference, limit=80)}")
-        if not self.settings.gateway.data_urls:
-            rule = f"{self.settings.gateway.title} takes input images by URL only"
+        if not self._takes_data:
+            who = self.row.name if self.row and self.row.links_only else self.settings.gateway.title
+            rule = f"{who} takes input images by URL only"
             raise InvalidRequest("images", rule, advice="Put the image into S3 and pass s3://bucket/key.")
         return "data" if scheme == "data" else "path"
 
     @property
     def _inlines(self) -> bool:
         """Whether what lies in S3 is sent along, and not as a link."""
-        return self.settings.gateway.data_urls or self._takes_files
+        return self._takes_data or self._takes_files
+
+    @property
+    def _takes_data(self) -> bool:
+        """Whether an image may stand in the request itself."""
+        return self.settings.gateway.data_urls and not (self.row and self.row.links_only)
 
     @property
     def _takes_files(self) -> bool:

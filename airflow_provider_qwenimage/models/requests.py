@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,11 +29,12 @@ from airflow_provider_qwenimage.models.coercion import (
     literal,
 )
 
-Operation = Literal["generate", "edit", "sequence"]
+Operation = Literal["generate", "edit", "sequence", "translate"]
 
 _PAIR = re.compile(r"(\d{1,5})\s*[*xX×]\s*(\d{1,5})")
 _RATIO = re.compile(r"(\d{1,4}(?:\.\d+)?)\s*:\s*(\d{1,4}(?:\.\d+)?)")
 _TIER = re.compile(r"([1-9])\s*[kK]")
+TRANSLATOR = "qwen-mt-image-2.0"  # what a translation goes to that names no model
 SIZE_FORMS = '"1328*1328", "1328x1328", [1328, 1328], "16:9" or "2K"'
 
 
@@ -123,6 +126,10 @@ class ImageRequest(BaseModel):
                 raise ValueError(f"parameters.{name}: say it once, as the argument {name}")
         return self
 
+    def title(self) -> str:
+        """Say in a line what the images are of."""
+        return self.prompt
+
 
 class GenerateRequest(ImageRequest):
     """Images from a prompt."""
@@ -158,9 +165,68 @@ class SequenceRequest(ImageRequest):
     images: Images = ()
 
 
-Request = GenerateRequest | EditRequest | SequenceRequest
+def _term(value: dict[str, str]) -> dict[str, str]:
+    if set(value) != {"src", "tgt"} or not all(value.values()):
+        raise ValueError('must look like {"src": "a text", "tgt": "its translation"}')
+    return value
+
+
+def _unset_is(default: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+def _glossary(value: object) -> object:
+    """Take ``{"source": "target"}`` for a list of entries."""
+    value = literal(value) if isinstance(value, str) else value
+    return [{"src": src, "tgt": tgt} for src, tgt in value.items()] if isinstance(value, Mapping) else value
+
+
+# One entry for each text of the source language, and how it is to read in the target language.
+Glossary = Annotated[
+    Annotated[tuple[Annotated[dict[str, str], AfterValidator(_term)], ...], BeforeValidator(_glossary)]
+    | None,
+    BlankIsNone,
+]
+
+
+class TranslateRequest(ImageRequest):
+    """
+    An image whose text is translated, its layout kept.
+
+    :param prompt: what the image is about and how its text is to sound, in English; may be empty.
+    :param model: one that translates.
+    :param images: one image; the new one has its width and height.
+    :param source_lang: a language's code or name, or ``auto``.
+    :param target_lang: a language's code or name.
+    :param terminologies: the glossary: ``{"source": "target"}``, or ``[{"src": …, "tgt": …}]``.
+    :param parameters: further options of the vendor's ``ext``: ``sensitives``, ``config``.
+    """
+
+    operation: ClassVar[Operation] = "translate"
+
+    prompt: Annotated[str, _unset_is(""), BlankIsNone] = ""
+    model: Annotated[str, _unset_is(TRANSLATOR), BlankIsNone] = TRANSLATOR
+    images: Annotated[Images, Field(min_length=1)]
+    source_lang: Annotated[str, _unset_is("auto"), BlankIsNone] = "auto"
+    target_lang: Annotated[str, Field(min_length=1)]
+    terminologies: Glossary = None
+
+    @model_validator(mode="after")
+    def _say_only_what_is_meant(self) -> TranslateRequest:
+        for name in ("size", "negative_prompt", "seed"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: means nothing to a translation")
+        return self
+
+    def title(self) -> str:
+        """Say in a line what the images are of."""
+        return f"{self.source_lang} → {self.target_lang}" + (f": {self.prompt}" if self.prompt else "")
+
+
+Request = GenerateRequest | EditRequest | SequenceRequest | TranslateRequest
 KINDS: dict[str, type[Request]] = {
     "generate": GenerateRequest,
     "edit": EditRequest,
     "sequence": SequenceRequest,
+    "translate": TranslateRequest,
 }

@@ -155,7 +155,7 @@ class Asked(_Result):
         return cls(
             operation=request.operation,
             model=request.model,
-            prompt=request.prompt,
+            prompt=request.title(),
             n=request.n,
             seed=seed if request.seed is None and isinstance(seed, int) else request.seed,
             size=request.size.text() if request.size else size if isinstance(size, str) else None,

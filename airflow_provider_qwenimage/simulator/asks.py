@@ -80,10 +80,12 @@ def read(body: Any, gateway: GatewayRow) -> Ask:
 
 
 def read_legacy(body: Any, gateway: GatewayRow) -> Ask:
-    """Read `input.prompt`, `input.negative_prompt`, `input.images` of the legacy job endpoints."""
+    """Read `input.prompt`, `input.negative_prompt`, `input.images` of the legacy job endpoints, or a translation."""
     if not isinstance(body, dict) or not isinstance(body.get("input"), dict):
         raise refused("missing", field="input.prompt")
     given = body["input"]
+    if "image_url" in given:
+        return _translation(body, given, gateway)
     if not isinstance(given.get("prompt"), str) or not given["prompt"].strip():
         raise refused("missing", field="input.prompt")
     parameters = dict(body.get("parameters") or {})
@@ -91,6 +93,18 @@ def read_legacy(body: Any, gateway: GatewayRow) -> Ask:
         parameters["negative_prompt"] = given["negative_prompt"]
     images = tuple(given.get("images") or ())
     return Ask(model_of(body, gateway), given["prompt"], "legacy", images, parameters)
+
+
+def _translation(body: dict[str, Any], given: dict[str, Any], gateway: GatewayRow) -> Ask:
+    for field_ in ("image_url", "source_lang", "target_lang"):
+        if not isinstance(given.get(field_), str) or not given[field_]:
+            raise refused("missing", field=f"input.{field_}")
+    if not given["image_url"].startswith(("http://", "https://")):
+        raise refused("url")
+    ext = given.get("ext") or {}
+    prompt = f"{given['source_lang']} to {given['target_lang']}: {ext.get('domainHint', '')}"
+    parameters = {"source_lang": given["source_lang"], "target_lang": given["target_lang"], **ext}
+    return Ask(model_of(body, gateway), prompt, "translation", (given["image_url"],), parameters)
 
 
 def read_form(fields: Mapping[str, Any], images: tuple[str | bytes, ...], gateway: GatewayRow) -> Ask:

@@ -43,11 +43,15 @@ class DashScope(Gateway):
         return await self.generate(request, self._submit)
 
     async def _submit(self, request: Request, made: Made, armed: Armed | None) -> ASGIApp:
-        legacy = request.url.path.endswith("image-synthesis")
+        if made.ask.shape == "translation":
+            body = replies.translated(made, without_text=bool(armed and armed.fault == "no_text"))
+        else:
+            legacy = request.url.path.endswith("image-synthesis")
+            body = replies.results(made) if legacy else replies.choices(made)
         job = self.state.jobs.submit(
             gateway=self.row.name,
             model=made.ask.model,
-            reply=replies.results(made) if legacy else replies.choices(made),
+            reply=body,
             images=len(made.images),
             fault=armed.fault if armed else None,
         )

@@ -105,7 +105,7 @@ class Making:
     @property
     def _image_format(self) -> str:
         if self.gateway.kind != "engine":
-            return "png"
+            return "jpeg" if self.ask.shape == "translation" else "png"
         return str(self.ask.parameters.get("output_format") or self.state.settings.image_format)
 
 

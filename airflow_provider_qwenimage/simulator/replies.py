@@ -127,6 +127,14 @@ def results(made: Made) -> dict[str, Any]:
     }
 
 
+def translated(made: Made, *, without_text: bool) -> dict[str, Any]:
+    """The job of a translation: one link, and a note where there was nothing to translate."""
+    output: dict[str, Any] = {"image_url": made.images[0].url}
+    if without_text:
+        output["message"] = "No text detected for translation"
+    return {"output": output, "usage": {"image_count": 1}, "request_id": made.request_id}
+
+
 def responses(made: Made) -> dict[str, Any]:
     """P5: `output` is a list, `text` holds the URL; the wan page types it `text`, the qwen page `image`."""
     wan = made.variant.startswith("wan")

@@ -33,13 +33,15 @@ def check(ask: Ask, gateway: GatewayRow) -> None:
     if row is None:
         _number(ask.parameters.get("n"), 1, 10)
         return
-    for rule in (_features, _images, _count, _size, _boxes, _palette):
+    for rule in (_features, _languages, _images, _count, _size, _boxes, _palette):
         rule(ask, row)
 
 
 def pixels(ask: Ask, references: tuple[Reference, ...]) -> tuple[int, int]:
     """Width and height of the result: as asked, else as the last input image, else the model's default."""
     size = ask.parameters.get("size")
+    if references and ask.shape == "translation":
+        return references[-1].size
     follows = bool(references and ask.row and ask.row.edit_size != "taken")
     if size in _UNSET_SIZES or follows:
         if references:
@@ -81,6 +83,17 @@ def _features(ask: Ask, row: ModelRow) -> None:
         raise refused("extend")
     if given.get("prompt_extend_mode") == "agent" and row.agent and ask.images:
         raise refused("agent")
+
+
+def _languages(ask: Ask, row: ModelRow) -> None:
+    if (row.reply == "translation") != (ask.shape == "translation"):
+        raise refused("missing", field="input.image_url" if row.reply == "translation" else "input.prompt")
+    if ask.shape != "translation":
+        return
+    source, target = (str(ask.parameters[name]).lower() for name in ("source_lang", "target_lang"))
+    known = not row.between or {source, target} & {*row.between, "auto"}
+    if target in {source, "auto"} or not known:
+        raise refused("languages", source=source, target=target)
 
 
 def _images(ask: Ask, row: ModelRow) -> None:

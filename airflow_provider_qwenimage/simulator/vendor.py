@@ -68,6 +68,7 @@ class ModelRow:
     job: str | None = None
     thinking: bool = False
     agent: bool = False
+    between: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Finds the images in a reply, whatever the gateway's shape (contract section 2).
       └─► an image or an archive of them (P9)      └─► output            P3 tokenhub, DashScope: choices
                                                                          P4 DashScope jobs: results
                                                                          P5 tokenhot: a list of messages
+                                                         image_url of a translation
     the list with most images wins ─► images, failed items, captions, usage
 
 A new shape is one function here and the reply file that forced it.
@@ -135,6 +136,8 @@ def _from_output(output: object, served_from: str | None) -> list[Slot]:
         return []
     if results := as_dict(output).get("results"):
         return _from_items(results, served_from)
+    if as_dict(output).get("image_url"):  # a translation (A-mt)
+        return _from_items([output], served_from)
     named = (item for item in contents(output) if holds_image(item) or is_image_text(item))
     items = (
         item if holds_image(whole) else {"url": whole["text"]}
@@ -148,6 +151,8 @@ def _texts(output: object) -> tuple[str, ...]:
     """Return the captions: texts that are no image."""
     if not output:
         return ()
+    if as_dict(output).get("image_url"):  # of an image without a text a translation says so (A-mt)
+        return (redact(note),) if (note := as_dict(output).get("message")) else ()
     found = (
         item.get("text") for item in contents(output) if not holds_image(item) and not is_image_text(item)
     )

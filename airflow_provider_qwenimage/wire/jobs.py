@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     UnexpectedReply,
 )
+from airflow_provider_qwenimage.models.requests import TranslateRequest
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.wire.documents import as_dict, as_word, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
@@ -48,6 +49,8 @@ _PATIENCE = 3  # polls refused for good in a row before the key, not the line, i
 def encode(request: Request, *, model: Model) -> Call:
     """Encode the submission for the endpoint of the model's row."""
     assert model.jobs is not None
+    if isinstance(request, TranslateRequest):
+        return _submission(model.jobs, {"model": request.model, "input": translation(request)})
     named = parameters(request, model=model)
     given = messages(request)
     # The older endpoints: input.prompt, input.images, input.negative_prompt.
@@ -55,10 +58,26 @@ def encode(request: Request, *, model: Model) -> Call:
         given = {"prompt": request.prompt, "images": list(getattr(request, "images", ())) or None}
         given["negative_prompt"] = named.pop("negative_prompt", None)
         given = {name: value for name, value in given.items() if value is not None}
-    body = {"model": request.model, "input": given, "parameters": named}
-    return Call(
-        "POST", ENDPOINTS[model.jobs], json=body, headers={"X-DashScope-Async": "enable"}, billable=True
-    )
+    return _submission(model.jobs, {"model": request.model, "input": given, "parameters": named})
+
+
+def translation(request: TranslateRequest) -> dict[str, Any]:
+    """Return what is translated, and how: options lie in ``ext`` (A-mt)."""
+    hints: dict[str, Any] = {"domainHint": request.prompt} if request.prompt else {}
+    if request.terminologies:
+        hints["terminologies"] = list(request.terminologies)
+    ext = {**hints, **request.parameters}
+    given = {
+        "image_url": request.images[0],
+        "source_lang": request.source_lang,
+        "target_lang": request.target_lang,
+    }
+    return {**given, "ext": ext} if ext else given
+
+
+def _submission(endpoint: str, body: dict[str, Any]) -> Call:
+    headers = {"X-DashScope-Async": "enable"}
+    return Call("POST", ENDPOINTS[endpoint], json=body, headers=headers, billable=True)
 
 
 def submit(

@@ -74,7 +74,9 @@ def _no_image(slots: tuple[Slot, ...], document: Document, texts: tuple[str, ...
         )
     reasons = dict.fromkeys(slot.reason for slot in missing)
     code = next((slot.code for slot in missing if slot.code), None)
-    said = redact(message_in(document)) or (f"only the text {redact(texts[0], limit=120)!r}" if texts else "")
+    said = redact(message_in(document) or message_in(output)) or (
+        f"only the text {redact(texts[0], limit=120)!r}" if texts else ""
+    )
     detail = "; ".join(list(reasons)[:_MOST_REASONS]) or said or (f"its job is {state}" if state else "")
     what = "The gateway answered without an image" + (f": {detail}" if detail else "")
     return UnexpectedReply(

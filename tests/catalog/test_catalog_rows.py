@@ -36,6 +36,8 @@ NAMED = {
     "qwen-image-edit-plus-2025-12-15": "qwen-image-edit-plus",
     "qwen-image-edit-max": "qwen-image-edit-max",
     "qwen-image-edit-max-2026-01-16": "qwen-image-edit-max",
+    "qwen-mt-image": "qwen-mt-image",
+    "qwen-mt-image-2.0": "qwen-mt-image-2.0",
     "z-image-turbo": "z-image-turbo",
     "wan2.7-image": "wan2.7-image",
     "wan2.7-image-pro": "wan2.7-image-pro",
@@ -80,6 +82,8 @@ COUNTS = {
     "qwen-image-edit": [("edit", None, (1, 1), 1, (1, 3))],
     "qwen-image-edit-plus": [("edit", (512, 2048), (1, 6), 1, (1, 3))],
     "qwen-image-edit-max": [("edit", (512, 2048), (1, 6), 1, (1, 3))],
+    "qwen-mt-image": [("translate", None, (1, 1), 1, (1, 1))],
+    "qwen-mt-image-2.0": [("translate", None, (1, 1), 1, (1, 1))],
     "z-image-turbo": [("generate", SQUARE, (1, 1), 1, (0, 0))],
     "wan2.7-image": [
         ("generate", (768**2, 2048**2), (1, 4), 4, (0, 0)),
@@ -113,7 +117,7 @@ SYNC_ONLY |= {
     "qwen-image-edit-plus",
     "qwen-image-edit-max",
 }
-JOBS_ONLY = {"wan2.5-t2i-preview", "wan2.5-i2i-preview"}
+JOBS_ONLY = {"wan2.5-t2i-preview", "wan2.5-i2i-preview", "qwen-mt-image", "qwen-mt-image-2.0"}
 JOBS_ONLY |= {"wanx2.1-t2i-turbo", "wanx2.1-t2i-plus", "wanx2.0-t2i-turbo"}
 
 

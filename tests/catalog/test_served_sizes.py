@@ -17,7 +17,9 @@ from airflow_provider_qwenimage.simulator.rules import check as vendor_check
 from airflow_provider_qwenimage.simulator.vendor import GATEWAYS, MODELS, RefusedError
 
 VENDOR = gateway("dashscope")
-MODES = [(row, operation) for row in models().values() for operation in row.operations]
+MODES = [
+    (row, operation) for row in models().values() for operation in row.operations if operation != "translate"
+]
 MEASURED = [case for case in MODES if case[0].mode(case[1]).size.served]
 IMAGE = "https://img.example/1.png"
 

@@ -10,7 +10,12 @@ import pytest
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.catalog.models import model
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest, SequenceRequest
+from airflow_provider_qwenimage.models.requests import (
+    EditRequest,
+    GenerateRequest,
+    SequenceRequest,
+    TranslateRequest,
+)
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, jobs
 
 COUPLET = (
@@ -458,3 +463,40 @@ def test_the_compatible_mode_takes_edits_as_json_on_the_one_route(gateway):
 def test_the_compatible_mode_may_leave_the_size_to_the_model():
     request = GenerateRequest(model="qwen-image-3.0", prompt="a boat", parameters={"size": "auto"})
     assert flat(request, "dashscope-compatible").json["size"] == "auto"
+
+
+def test_a_translation_is_a_job_with_its_options_in_ext():
+    request = TranslateRequest(
+        images=[CAR],
+        source_lang="zh",
+        target_lang="en",
+        terminologies={"\u5e94\u7528\u7a0b\u5e8f\u63a5\u53e3": "API", "\u673a\u5668\u5b66\u4e60": "ML"},
+        prompt="a poster for engineers",
+        parameters={"config": {"imageSegment": True}, "sensitives": ["9.9"]},
+    )
+    call = jobs.encode(request, model=model(request.model))
+    assert (call.method, call.path) == ("POST", "/api/v1/services/aigc/image2image/image-synthesis")
+    assert (call.headers, call.billable) == ({"X-DashScope-Async": "enable"}, True)
+    assert call.json == {
+        "model": "qwen-mt-image-2.0",
+        "input": {
+            "image_url": CAR,
+            "source_lang": "zh",
+            "target_lang": "en",
+            "ext": {
+                "domainHint": "a poster for engineers",
+                "terminologies": [
+                    {"src": "\u5e94\u7528\u7a0b\u5e8f\u63a5\u53e3", "tgt": "API"},
+                    {"src": "\u673a\u5668\u5b66\u4e60", "tgt": "ML"},
+                ],
+                "config": {"imageSegment": True},
+                "sensitives": ["9.9"],
+            },
+        },
+    }
+
+
+def test_a_translation_without_options_sends_none():
+    request = TranslateRequest(images=CAR, target_lang="ja", model="qwen-mt-image")
+    call = jobs.encode(request, model=model(request.model))
+    assert call.json["input"] == {"image_url": CAR, "source_lang": "auto", "target_lang": "ja"}

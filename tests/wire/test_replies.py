@@ -255,6 +255,19 @@ READ: dict[str, dict[str, Any]] = {
         "usage": usage(1),
         "request_id": "job-r",
     },
+    "jobs/200_translated.json": {
+        "images": [
+            oss("a")[0].replace(".png", ".jpg"),
+        ],
+        "usage": usage(1),
+        "request_id": "5fec62eb-bf94-91f8-b9f4-f7f758e4e27e",
+    },
+    "jobs/200_translated_without_text.json": {
+        "images": ["https://img.example.com/a.jpg"],
+        "texts": ("No text detected for translation",),
+        "usage": usage(1),
+        "request_id": "5fec62eb-bf94-91f8-b9f4-f7f758e4e27e",
+    },
     "jobs/200_succeeded_choices.json": {
         "images": oss("one"),
         "usage": usage(1),
@@ -280,6 +293,7 @@ UNREADABLE: dict[str, tuple[str | None, str]] = {
     "jobs-elsewhere/200_dashscope_task.json": (None, "job id t-fork-1"),
     "jobs/200_submitted.json": (None, "job id t-1"),
     "jobs/200_succeeded_empty.json": (None, "job id t-1"),
+    "jobs/200_translated_without_image.json": (None, "No text detected for translation"),
     "proxies/200_login.html": (None, "an HTML page"),
     "proxies/200_begins_with_bm.txt": (None, "a body of type unknown"),
     "proxies/200_error_as_url.json": (

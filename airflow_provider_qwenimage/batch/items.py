@@ -93,12 +93,14 @@ def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any
         raise row
     # A null says nothing: objects written by a program have every key.
     said = {str(name): value for name, value in row.items() if value is not None}
-    operation = str(said.pop("operation", "") or ("edit" if said.get("images") else "generate")).strip()
+    operation = str(said.pop("operation", "") or _meant(said)).strip()
     if operation not in KINDS:
         raise InvalidRequest("operation", f"must be one of {', '.join(KINDS)}, got {operation[:40]!r}")
     kind = KINDS[operation]
     if operation == "generate" and not said.get("images"):
         said.pop("images", None)
+    if operation == "translate":  # the defaults of a batch are those of images that are made
+        defaults = {}
     fields = {**defaults, **said}
     if "parameters" in defaults and "parameters" in said:
         fields["parameters"] = _merged(defaults["parameters"], said["parameters"])
@@ -106,6 +108,13 @@ def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any
         return build(kind, **fields)
     except (RecursionError, TypeError) as error:  # lists without end, a list as a key: no rule foresees them
         raise InvalidRequest("row", f"cannot be read: {error}") from None
+
+
+def _meant(said: Mapping[str, Any]) -> str:
+    """Tell the operation of a row that does not name it by what it has."""
+    if said.get("target_lang"):
+        return "translate"
+    return "edit" if said.get("images") else "generate"
 
 
 def _merged(shared: Any, own: Any) -> Any:

@@ -17,6 +17,7 @@ from airflow_provider_qwenimage.operators.qwenimage import (
     QwenImageEditOperator,
     QwenImageGenerateOperator,
     QwenImageSequenceOperator,
+    QwenImageTranslateOperator,
 )
 
 if TYPE_CHECKING:
@@ -99,10 +100,21 @@ class _DecoratedSequence(_Decorated, QwenImageSequenceOperator):
     )
 
 
+class _DecoratedTranslate(_Decorated, QwenImageTranslateOperator):
+    template_fields: Sequence[str] = (
+        *DecoratedOperator.template_fields,
+        *QwenImageTranslateOperator.template_fields,
+    )
+
+    def __init__(self, *, images: Any = None, target_lang: str = "", **kwargs: Any) -> None:
+        super().__init__(images=images, target_lang=target_lang, **kwargs)  # the function may name them
+
+
 _OPERATORS: dict[Operation, type[_Decorated]] = {
     "generate": _DecoratedGenerate,
     "edit": _DecoratedEdit,
     "sequence": _DecoratedSequence,
+    "translate": _DecoratedTranslate,
 }
 
 
@@ -117,7 +129,7 @@ def qwen_image_task(
     Make a task of a function that returns a prompt, or a dict of request fields.
 
     :param python_callable: the function; omitted where the decorator is called with arguments.
-    :param operation: ``generate``, ``edit`` or ``sequence``.
+    :param operation: ``generate``, ``edit``, ``sequence`` or ``translate``.
     :param kwargs: the arguments of that operator but ``prompt``; what the function returns overrides them.
     :raises ValueError: there is no such operation.
     """
@@ -151,6 +163,8 @@ def _fields(returned: object, operation: Operation) -> dict[str, Any]:
     if unknown := [str(name) for name in returned if name not in known]:
         rule = f"{', '.join(unknown)} is no field of {operation}; known are {', '.join(known)}"
         raise InvalidRequest("return value", rule)
-    if "prompt" not in returned:
+    if "prompt" in returned:
+        return returned
+    if known["prompt"].is_required():
         raise InvalidRequest("return value", "has no prompt")
-    return returned
+    return {**returned, "prompt": None}

@@ -80,6 +80,20 @@ class Verbs:
         """Generate an ordered series with a consistent subject; the fields are those of ``SequenceRequest``."""
         return self.wait(self.submit(self.request("sequence", locals())))
 
+    def translate(
+        self,
+        images: Sequence[str] | str,
+        target_lang: str,
+        *,
+        source_lang: str = "auto",
+        terminologies: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
+        prompt: str = "",
+        model: str | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Translate the text of an image given as an http(s) URL; the fields are those of ``TranslateRequest``."""
+        return self.wait(self.submit(self.request("translate", locals())))
+
     async def agenerate(
         self,
         prompt: str,
@@ -124,3 +138,17 @@ class Verbs:
     ) -> Generation:
         """See ``sequence``."""
         return await self.await_job(await self.asubmit(self.request("sequence", locals())))
+
+    async def atranslate(
+        self,
+        images: Sequence[str] | str,
+        target_lang: str,
+        *,
+        source_lang: str = "auto",
+        terminologies: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
+        prompt: str = "",
+        model: str | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Generation:
+        """See ``translate``."""
+        return await self.await_job(await self.asubmit(self.request("translate", locals())))

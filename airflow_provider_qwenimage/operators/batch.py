@@ -28,7 +28,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
     the same ``persist_to`` pays only for what is missing.
 
     :param requests: a list of ``{"prompt": …, "size": …, "images": …, "operation": "generate" | "edit" |
-        "sequence", …}`` or prompts, or ``s3://bucket/prompts.jsonl`` (or ``.csv``).
+        "sequence" | "translate", …}`` or prompts, or ``s3://bucket/prompts.jsonl`` (or ``.csv``).
     :param persist_to: ``s3://bucket/prefix/`` for images, manifest and journal; one batch each.
     :param model: default of the requests, as are ``size``, ``n``, ``negative_prompt``, ``seed`` and ``parameters``.
     :param max_concurrency: requests at the gateway at once; a throttled batch slows down by itself.

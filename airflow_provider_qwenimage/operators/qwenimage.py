@@ -1,4 +1,4 @@
-"""Generate, edit and sequence: one request each, its images as XCom."""
+"""Generate, edit, sequence and translate: one request each, its images as XCom."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import Generation
     from airflow_provider_qwenimage.payment.ledger import Ledger
+
+
+_OF_MADE_IMAGES = ("size", "n", "negative_prompt", "seed")  # what a translation has not
 
 
 class QwenImageGenerateOperator(QwenImageBaseOperator):
@@ -120,6 +123,67 @@ class QwenImageSequenceOperator(_ImageTakingOperator):
         asked, came = self._request().n, len(generation.images) + len(generation.failures)
         if came < asked:
             self.log.warning("The series has %d images of %d asked for; only they are billed.", came, asked)
+        return super()._deliver(context, generation, ledger, options)
+
+
+class QwenImageTranslateOperator(_ImageTakingOperator):
+    """
+    Translate the text of an image and keep its layout; further arguments are those of ``QwenImageBaseOperator``.
+
+    One image a task: ``.partial(target_lang="ja").expand(images=generate.output)`` translates a set, a batch many.
+    An image without text comes back as it is, billed, with a warning and a note among ``texts``.
+
+    :param images: one http(s) URL or ``s3://bucket/key``; the vendor takes links only.
+    :param target_lang: a language's code or name (``en``, ``Japanese``).
+    :param source_lang: the same, or ``auto``.
+    :param terminologies: the glossary: ``{"source": "target"}``, or ``[{"src": …, "tgt": …}]``.
+    :param prompt: what the image is about and how its text is to sound, in English; may be omitted.
+    :param model: ``qwen-mt-image-2.0`` where omitted.
+    :param parameters: the vendor's further options, such as ``{"config": {"imageSegment": True}}``.
+    """
+
+    template_fields: Sequence[str] = (
+        *(name for name in QwenImageBaseOperator.template_fields if name not in _OF_MADE_IMAGES),
+        "images",
+        "source_lang",
+        "target_lang",
+        "terminologies",
+    )
+    operation = "translate"
+
+    def __init__(
+        self,
+        *,
+        images: Any,
+        target_lang: str,
+        source_lang: str = "auto",
+        terminologies: Any = None,
+        prompt: str = "",
+        model: str | None = None,
+        parameters: dict[str, Any] | None = None,
+        qwenimage_conn_id: str = CONN_ID,
+        persist_to: str | None = None,
+        aws_conn_id: str | None = "aws_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = POLL_INTERVAL,
+        job_timeout: float = JOB_TIMEOUT,
+        on_unknown_outcome: str = "fail",
+        on_partial: str = "warn",
+        retry_policy: Any = OUR_POLICY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**_passed_on(locals(), "images", "target_lang", "source_lang", "terminologies"))
+        self.images = images
+        self.target_lang = target_lang
+        self.source_lang = source_lang
+        self.terminologies = terminologies
+
+    def _deliver(
+        self, context: Context, generation: Generation, ledger: Ledger, options: Options
+    ) -> list[str]:
+        """Say what the vendor notes of the image, then go on as usual."""
+        for note in generation.texts:
+            self.log.warning("The translation is billed, and the gateway notes: %s", note)
         return super()._deliver(context, generation, ledger, options)
 
 

@@ -190,7 +190,7 @@ def test_what_is_no_request_is_refused_without_one(gateway, qwenimage_connection
 
 
 def test_an_unknown_operation_is_told_when_the_dag_is_parsed():
-    with pytest.raises(ValueError, match="one of generate, edit, sequence, got 'upscale'"):
+    with pytest.raises(ValueError, match="one of generate, edit, sequence, translate, got 'upscale'"):
         task.qwen_image(operation="upscale")
 
 

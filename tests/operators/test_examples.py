@@ -69,3 +69,32 @@ def test_the_seasons_come_in_order_from_one_request(run, rclone_s3, simulator, q
     assert steps == ["1", "2", "3", "4"]
     assert simulator.state.posts == 1
     assert f"winter: {drawn.result[3]}" in capsys.readouterr().out
+
+
+def test_a_poster_is_drawn_once_and_translated_for_each_market(
+    run, rclone_s3, simulator, qwenimage_connection
+):
+    qwenimage_connection("dashscope")
+    simulator.state.settings.job_seconds = 0.1
+    rclone_s3.client().create_bucket(Bucket="localised-posters")
+    dag, airflow = run("localised_poster")
+
+    drawn = airflow.run_to_end(dag.task_dict["draw"])
+    translated = [airflow.run_to_end(dag.task_dict["translate"], map_index=index) for index in range(4)]
+
+    assert [attempt.error for attempt in (drawn, *translated)] == [None] * 5
+    (poster,) = drawn.result
+    prompts = [image["prompt"] for attempt in translated for image in attempt.xcoms["images"]]
+    assert [prompt.partition(":")[0] for prompt in prompts] == ["en → zh", "en → ja", "en → fr", "en → es"]
+    assert [uri.split("/")[-2] for attempt in translated for uri in attempt.result] == [
+        "zh",
+        "ja",
+        "fr",
+        "es",
+    ]
+    sizes = {
+        opened((rclone_s3.folder / uri.removeprefix("s3://")).read_bytes()).size
+        for uri in (poster, *translated[0].result)
+    }
+    assert sizes == {(1104, 1472)}
+    assert (simulator.state.posts, simulator.state.billed) == (5, 5)

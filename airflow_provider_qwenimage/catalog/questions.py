@@ -59,13 +59,9 @@ class Question(NamedTuple):
         return mode
 
 
-def questions(row: Model, *, jobs: bool) -> Iterator[Question]:
-    """
-    Yield what can be asked of a row for nothing.
-
-    :param jobs: whether the gateway has jobs.
-    """
-    as_job = jobs and row.jobs is not None and (row.jobs_preferred or not row.sync)
+def questions(row: Model) -> Iterator[Question]:
+    """Yield what can be asked of a row for nothing."""
+    as_job = row.jobs is not None and (row.jobs_preferred or not row.sync)
     # A translation has neither a size nor a count that could be broken beyond what anyone serves.
     operations = [operation for operation in row.operations if operation != "translate"]
     for operation in operations:
@@ -74,7 +70,7 @@ def questions(row: Model, *, jobs: bool) -> Iterator[Question]:
             question = Question(row, operation, rule, request, as_job, parameter)
             if is_refused_twice(question):
                 yield question
-    if jobs and operations:
+    if operations:
         yield from _ways(row, as_job=as_job)
 
 

@@ -18,7 +18,7 @@ from airflow_provider_qwenimage.exceptions import (
 )
 from airflow_provider_qwenimage.models.results import Asked, Job
 from airflow_provider_qwenimage.transport import run
-from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
+from airflow_provider_qwenimage.wire import encode_native, flows, jobs
 from airflow_provider_qwenimage.wire.documents import as_dict
 
 if TYPE_CHECKING:
@@ -38,19 +38,20 @@ def verify(settings: Settings, names: Iterable[str] = ()) -> Iterator[Answer]:
     Yield what the vendor says of each rule of each row.
 
     :param names: models to ask about; all where there is none.
-    :raises InvalidRequest: the gateway is not the vendor's own, or a name is not known; nothing was sent.
+    :raises InvalidRequest: the gateway is not the vendor's own API, or a name is not known; nothing was sent.
     :raises UnexpectedReply: a request that nobody can serve was accepted; nothing more is asked.
     :raises GatewayRefusal: the key is not accepted.
     """
     rows = _rows(names)
-    if settings.gateway.workspace_url is None:
-        # Others may drop or replace what they do not know, the size among it, and then serve what is left.
-        rule = f"{settings.gateway.name} is not the vendor's own: only the vendor refuses by its own rules"
-        raise InvalidRequest("gateway", rule)
+    if not settings.gateway.jobs:
+        # Others may drop or replace what they do not know, the size among it, and then serve what is left; nobody has
+        # measured yet what the vendor's own compatible mode does.
+        rule = f"{settings.gateway.name} is not the vendor's own API, of which it is known that it refuses"
+        raise InvalidRequest("gateway", rule, advice="Use a connection to DashScope.")
     today = datetime.now(UTC).date()
     with settings.endpoint.client() as client:
         for row in rows:
-            for question in questions(row, jobs=settings.gateway.jobs):
+            for question in questions(row):
                 yield answer(question, _ask(client, settings, question), today=today)
 
 
@@ -87,9 +88,7 @@ def _spelled(settings: Settings, question: Question) -> Call:
     request, row, gateway = question.request, question.row, settings.gateway
     if question.as_job:
         return jobs.encode(request, model=row.model_copy(update={"jobs": row.jobs or "image-generation"}))
-    if gateway.request_format == "native":
-        return encode_native.encode(request, gateway=gateway, model=row)
-    return encode_flat.encode(request, gateway=gateway, model=row, inline=False)
+    return encode_native.encode(request, gateway=gateway, model=row)
 
 
 def _job(settings: Settings, question: Question, task: str) -> Job:

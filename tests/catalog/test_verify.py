@@ -26,7 +26,7 @@ from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest
 
 TODAY = date(2026, 11, 22)
-ALL = [question for row in models().values() for question in questions(row, jobs=True)]
+ALL = [question for row in models().values() for question in questions(row)]
 
 
 def named(question):
@@ -157,13 +157,12 @@ def test_no_question_is_a_request_that_anybody_could_serve(question):
 
 
 @pytest.mark.parametrize("question", ALL, ids=named)
-@pytest.mark.parametrize("place", ["dashscope", "dashscope-compatible"])
-def test_what_makes_a_question_safe_is_on_the_wire(question, place):
+def test_what_makes_a_question_safe_is_on_the_wire(question):
     class Settings:
-        gateway = gateway(place)
+        gateway = gateway("dashscope")
 
-    call = _spelled(Settings, question._replace(as_job=question.as_job and gateway(place).jobs))
-    assert BEYOND.replace("*", gateway(place).size_separator) in str(call.json) or NOWHERE in str(call.json)
+    call = _spelled(Settings, question)
+    assert BEYOND in str(call.json) or NOWHERE in str(call.json)
 
 
 ROW = models()["qwen-image-2.0"]
@@ -184,16 +183,14 @@ def test_a_request_that_somebody_might_serve_is_no_question(request_):
 
 
 def test_a_rule_that_only_warns_is_not_asked_about():
-    asked = {
-        (question.operation, question.rule) for question in questions(models()["qwen-image-3.0"], jobs=True)
-    }
+    asked = {(question.operation, question.rule) for question in questions(models()["qwen-image-3.0"])}
     assert ("edit", "size") not in asked
     assert ("generate", "size") in asked
 
 
-@pytest.mark.parametrize("name", [row.name for row in gateways().values() if row.workspace_url is None])
-def test_only_the_vendor_itself_is_asked(simulator, qwenimage_connection, name):
-    with pytest.raises(InvalidRequest, match="is not the vendor's own"):
+@pytest.mark.parametrize("name", [row.name for row in gateways().values() if not row.jobs])
+def test_only_the_vendors_own_api_is_asked(simulator, qwenimage_connection, name):
+    with pytest.raises(InvalidRequest, match="is not the vendor's own API"):
         next(ask_all(QwenImageHook(qwenimage_connection(name)).settings))
     assert simulator.state.posts == 0
 
@@ -216,7 +213,7 @@ def test_a_wrong_key_ends_it_with_its_reason(simulator, qwenimage_connection, ca
 
 
 def test_a_model_the_region_has_not_is_no_difference():
-    question = next(questions(models()["z-image-turbo"], jobs=True))
+    question = next(questions(models()["z-image-turbo"]))
     assert answer(question, "The gateway (HTTP 404) …: Model not exist.", today=TODAY).verdict == "absent"
 
 
@@ -240,11 +237,11 @@ LIVE = {
 
 @pytest.mark.parametrize(("name", "told"), LIVE.items(), ids=LIVE)
 def test_the_sentences_of_live_services_are_read(name, told):
-    question = next(question for question in questions(models()[name], jobs=True) if question.rule == "size")
+    question = next(question for question in questions(models()[name]) if question.rule == "size")
     sentence = f"The gateway (HTTP 400, InvalidParameter) rejects the request: {told[0]}"
     assert answer(question, sentence, today=TODAY).verdict == told[1]
 
 
 def test_a_count_of_one_is_read():
-    question = next(q for q in questions(models()["qwen-image"], jobs=True) if q.rule == "n")
+    question = next(q for q in questions(models()["qwen-image"]) if q.rule == "n")
     assert answer(question, "num_images_per_prompt must be 1", today=TODAY).verdict == "agrees"

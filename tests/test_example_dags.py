@@ -64,3 +64,22 @@ def test_the_marketing_example_goes_from_prompts_to_a_manifest_in_s3(
         assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert [image["uri"] for image in reported.result] == stored.result
     assert stored.result[3] in capsys.readouterr().out
+
+
+def test_the_example_of_the_readme_keeps_prompt_and_model(rclone_s3, simulator, qwenimage_connection):
+    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = rclone_s3.connection
+    rclone_s3.client().create_bucket(Bucket="marketing")
+    qwenimage_connection("tokenhub", model="wan2.6-t2i")
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    names = {}
+    exec(next(block for block in readme.split("```python\n")[1:]).partition("```")[0], names)  # noqa: S102
+    airflow = InMemoryAirflow()
+    for index in range(2):
+        airflow.run(names["generate"], map_index=index)
+    attempt = airflow.run(names["generate"].dag.task_dict["store"])
+    assert attempt.state == "success", attempt.error
+    told = [(image["prompt"], image["model"]) for image in attempt.xcoms["stored"]]
+    assert told == [
+        ("a blue teapot on a linen table", "wan2.6-t2i"),
+        ("a red teapot in the snow", "wan2.6-t2i"),
+    ]

@@ -37,6 +37,11 @@ class ImageSource:
             return "bytes"
         return _KINDS[self.location.partition(":")[0].lower()]
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is known of it but where it lies."""
+        return self.kind in ("http", "s3") and not self.fields.model_dump(exclude_none=True, exclude={"url"})
+
     # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
     MEASURED: ClassVar[frozenset[str]] = frozenset(
         {"uri", "index", "content_type", "bytes", "sha256", "width", "height", "data", "b64_json"}
@@ -60,6 +65,29 @@ def read_sources(images: Any) -> tuple[ImageSource, ...]:
             "images", "holds no image", advice="Check the task that should have delivered them."
         )
     return sources
+
+
+def described(sources: Iterable[ImageSource], objects: Any) -> tuple[ImageSource, ...]:
+    """
+    Return the sources with what image objects of the same URLs tell of them.
+
+    :param objects: what tasks pushed as ``images``, in any nesting of lists; whatever else is in it is passed over.
+    """
+    told: dict[str, Mapping[str, Any]] = {}
+    for each in _mappings(objects):
+        told.setdefault(str(each.get("url")), each)
+    return tuple(
+        _source(told[source.location], "images") if source.is_bare and source.location in told else source
+        for source in sources
+    )
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray)):
+        for item in value:
+            yield from _mappings(item)
 
 
 def _parsed(images: Any) -> Any:

@@ -14,14 +14,16 @@ from airflow_provider_qwenimage.defaults import (
     OnError,
 )
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator
+from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.sdk import Context
 
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Outcome
+    from airflow_provider_qwenimage.storage.sources import ImageSource
     from airflow_provider_qwenimage.storage.store import ImageStore
 
 
@@ -32,7 +34,8 @@ class QwenImageToS3Operator(ImageBaseOperator):
     Returns the ``s3://`` URIs in input order; pushes ``stored``, ``manifest`` and, where there are any,
     ``failures``; gives each outlet ``extra = {"manifest", "count"}``. A retry duplicates and buys nothing.
 
-    :param images: URLs (http, https, s3, data) or image objects; nested lists are flattened in order.
+    :param images: image objects (the key ``images``) or URLs (http, https, s3, data); nested lists are flattened in
+        order. Of a bare URL the manifest tells what a task before this one pushed of it.
     :param s3_prefix: ``s3://bucket/path/``; one prefix holds one set.
     :param aws_conn_id: the AWS connection, with all its options.
     :param qwenimage_conn_id: tells ``allow_private_hosts`` and ``verify``; may be missing.
@@ -91,7 +94,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
         """Store the images and tell where; raise what is missing only after what is there was pushed."""
         from airflow_provider_qwenimage.storage.sources import read_sources
 
-        sources = read_sources(self.images)
+        sources = self._described(context, read_sources(self.images))
         with self._store(context) as store:
             outcome = store.store_all(sources)
         self.push(context, {"stored": outcome.stored})
@@ -100,6 +103,38 @@ class QwenImageToS3Operator(ImageBaseOperator):
         self.tell(context, outcome)
         outcome.raise_if_incomplete()
         return outcome.uris
+
+    def _described(self, context: Context, sources: tuple[ImageSource, ...]) -> tuple[ImageSource, ...]:
+        """Look up, for bare URLs, the image objects that tasks before this one pushed beside them."""
+        from airflow_provider_qwenimage.storage.sources import described
+
+        if not any(source.is_bare for source in sources):
+            return sources
+        try:
+            for task_id in self._before():
+                objects = context["ti"].xcom_pull(task_ids=task_id, key="images")
+                sources = described(sources, objects)
+                if not any(source.is_bare for source in sources):
+                    return sources
+        except Exception as error:  # noqa: BLE001 - links die: no image waits for what is told of it
+            self.log.debug("The image objects of this run cannot be read: %s", redact(error))
+        self.log.warning(
+            "%d of %d images are bare URLs of which no task before this one pushed an image object: their prompt and "
+            'model are not in the manifest. Pass the image objects, as in images=generate.output["images"].',
+            sum(source.is_bare for source in sources),
+            len(sources),
+        )
+        return sources
+
+    def _before(self) -> Iterator[str]:
+        """Yield the ids of all tasks before this one, the nearest first."""
+        dag = self.get_dag()
+        known, reached = {self.task_id}, sorted(self.upstream_task_ids)
+        while reached:
+            yield from reached
+            known.update(reached)
+            tasks = [dag.task_dict[task_id] for task_id in reached if dag and task_id in dag.task_dict]
+            reached = sorted({above for task in tasks for above in task.upstream_task_ids} - known)
 
     def _store(self, context: Context) -> ImageStore:
         from airflow_provider_qwenimage.models.manifest import Origin

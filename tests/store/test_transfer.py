@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import httpx
 import pytest
 from airflow.sdk import Asset, BaseOperator
 
@@ -193,3 +194,68 @@ def test_mapped_transfers_name_their_objects_by_map_index(files, transfer, prefi
         map_index=3,
     )
     assert attempt.result[0].startswith(f"{prefix}3/3-")
+
+
+class Draws(Gives):
+    """Returns bare URLs and pushes their image objects, as an image operator does."""
+
+    def execute(self, context):
+        context["ti"].xcom_push(key="images", value=self.value)
+        return [image["url"] for image in self.value]
+
+
+def drawn(urls, prompt):
+    return [{"url": url, "index": index, "prompt": prompt, "model": "wan"} for index, url in enumerate(urls)]
+
+
+def test_bare_urls_find_the_image_objects_that_a_task_before_pushed(files, transfer, dag, objects, capsys):
+    urls = files.images(3)
+    airflow = InMemoryAirflow()
+    with dag:
+        draw = Draws.partial(task_id="draw").expand(
+            value=[drawn(urls[:2], "a cat"), drawn(urls[2:], "a cup")]
+        )
+        pick = Gives(task_id="pick", value=urls)
+        store = transfer(images=pick.output, filename="{model}-{index}.{ext}")
+        draw >> pick
+    for index in range(2):
+        airflow.run(draw, map_index=index)
+    airflow.run(pick)
+    attempt = airflow.run(store)
+    assert attempt.state == "success", attempt.error
+    written = json.loads(objects.read("manifest.json"))
+    assert [image["prompt"] for image in written["images"]] == ["a cat", "a cat", "a cup"]
+    assert [uri.rpartition("/")[2] for uri in attempt.result] == ["wan-0.png", "wan-1.png", "wan-2.png"]
+    assert "bare URLs" not in capsys.readouterr().out
+
+
+def test_bare_urls_that_nobody_described_are_stored_and_said_once(files, transfer, dag, capsys):
+    airflow = InMemoryAirflow()
+    with dag:
+        first = Draws(task_id="first", value=[])
+        upstream = Gives(task_id="upstream", value=files.images(2))
+        store = transfer(images=upstream.output)
+        first >> upstream
+    airflow.run(first)
+    airflow.run(upstream)
+    attempt = airflow.run(store)
+    assert attempt.state == "success", attempt.error
+    assert capsys.readouterr().out.count("2 of 2 images are bare URLs") == 1
+
+
+def test_an_image_is_stored_where_what_is_told_of_it_cannot_be_read(
+    files, transfer, dag, capsys, monkeypatch
+):
+    airflow = InMemoryAirflow()
+    with dag:
+        upstream = Gives(task_id="upstream", value=files.images(1))
+        store = transfer(images=upstream.output)
+    airflow.run(upstream)
+    answer = airflow.api._xcoms
+    refused = lambda request, *parts: (  # noqa: E731
+        httpx.Response(403, json={"detail": "no"}) if "images" in parts else answer(request, *parts)
+    )
+    monkeypatch.setattr(airflow.api, "_xcoms", refused)
+    attempt = airflow.run(store)
+    assert attempt.state == "success", attempt.error
+    assert "bare URLs" in capsys.readouterr().out

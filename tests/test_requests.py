@@ -76,6 +76,16 @@ def test_a_prompt_must_say_something(typed):
         generate(prompt=typed)
 
 
+@pytest.mark.parametrize("typed", ["None", " none ", "null", "NaN"])
+def test_the_word_for_no_value_is_no_prompt(typed):
+    with pytest.raises(InvalidRequest, match=r"^prompt: must say what the image shows"):
+        generate(prompt=typed)
+
+
+def test_a_prompt_may_speak_of_nothing():
+    assert generate(prompt="None of them").prompt == "None of them"
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [

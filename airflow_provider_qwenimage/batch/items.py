@@ -11,7 +11,7 @@ from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway import calls
 from airflow_provider_qwenimage.gateway.inputs import Inputs
-from airflow_provider_qwenimage.models.coercion import build, literal
+from airflow_provider_qwenimage.models.coercion import build, literal, refuse_unrendered
 from airflow_provider_qwenimage.models.requests import KINDS
 from airflow_provider_qwenimage.models.results import Asked
 from airflow_provider_qwenimage.payment.ledger import fingerprint
@@ -105,9 +105,11 @@ def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any
     if "parameters" in defaults and "parameters" in said:
         fields["parameters"] = _merged(defaults["parameters"], said["parameters"])
     try:
-        return build(kind, **fields)
+        request = build(kind, **fields)
     except (RecursionError, TypeError) as error:  # lists without end, a list as a key: no rule foresees them
         raise InvalidRequest("row", f"cannot be read: {error}") from None
+    refuse_unrendered(request.prompt)
+    return request
 
 
 def _meant(said: Mapping[str, Any]) -> str:

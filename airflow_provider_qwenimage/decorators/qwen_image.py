@@ -39,6 +39,7 @@ class _Decorated(DecoratedOperator, QwenImageBaseOperator):
     """
 
     custom_operator_name: str = "@task.qwen_image"
+    prompt_is_rendered: ClassVar[bool] = False
     overwrite_rtif_after_execution: bool = True  # the UI shows what the function returned
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **DecoratedOperator.template_fields_renderers,

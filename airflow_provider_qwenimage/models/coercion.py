@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
 
 UNSET = ("", "none")  # what Jinja makes of a value that is not there, in lower case
+_NO_PROMPTS = ("none", "null", "nan")  # what Python, JSON and tables make of one
 
 
 def _blank_is_none(value: object) -> object:
@@ -102,7 +103,21 @@ def object_such_as(example: str) -> BeforeValidator:
 def _prompt(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
+    if value.strip().lower() in _NO_PROMPTS:
+        raise ValueError(
+            f"must say what the image shows, got {value.strip()!r}: the word for a value that is missing"
+        )
     return value
+
+
+def refuse_unrendered(prompt: str) -> None:
+    """Refuse a prompt that still holds a template, where Airflow renders prompts or nobody would have."""
+    if "{{" in prompt:
+        raise InvalidRequest(
+            "prompt",
+            f"holds {{{{, a template that was not rendered: {redact(prompt, limit=80)!r}",
+            advice="Text that is to be sent as it is can be returned by a @task.qwen_image function.",
+        )
 
 
 WholeNumber = BeforeValidator(_whole_number)

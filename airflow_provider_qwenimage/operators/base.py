@@ -70,6 +70,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
     operation: ClassVar[Operation]
+    prompt_is_rendered: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -188,8 +189,11 @@ class QwenImageBaseOperator(ImageBaseOperator):
 
     def _pay(self, context: Context, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""
+        from airflow_provider_qwenimage.models.coercion import refuse_unrendered
         from airflow_provider_qwenimage.operators.results import prepare
 
+        if self.prompt_is_rendered:
+            refuse_unrendered(request.prompt)
         planned = self.hook.plan(self._ready(request), inline=options.persist_to is not None)
         if self.deferrable and not planned.is_job:
             title = self.hook.settings.gateway.title

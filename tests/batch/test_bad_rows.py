@@ -259,3 +259,10 @@ def test_rows_are_read_as_a_stream():
         assert tracemalloc.get_traced_memory()[1] < 20_000 * len(line)
     finally:
         tracemalloc.stop()
+
+
+def test_rows_whose_prompt_is_missing_or_a_template_are_bad(refused):
+    said = refused([{"prompt": "nan"}, {"prompt": "a {{ product }}"}, {"prompt": "a cup"}])
+    assert "requests[0], prompt: must say what the image shows, got 'nan'" in said
+    assert "requests[1], prompt: holds {{, a template that was not rendered" in said
+    assert "2 of 3 cannot be sent" in said

@@ -77,6 +77,16 @@ def test_returned_text_is_not_rendered_and_arguments_are(gateway, qwenimage_conn
     assert sent(gateway)["model"] == "qwen-image-plus"
 
 
+def test_a_function_that_returns_the_word_for_nothing_is_refused(gateway, qwenimage_connection):
+    @task.qwen_image(model="qwen-image-plus", qwenimage_conn_id=qwenimage_connection())
+    def poster():
+        return "None"
+
+    attempt = InMemoryAirflow().run(operator_of(poster))
+    assert str(attempt.error).startswith("prompt: must say what the image shows")
+    assert gateway.state.posts == 0
+
+
 def test_a_function_reads_the_context(gateway, qwenimage_connection):
     @task.qwen_image(model="qwen-image-plus", qwenimage_conn_id=qwenimage_connection())
     def poster(*, run_id=None):

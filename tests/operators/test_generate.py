@@ -216,3 +216,22 @@ def test_a_task_told_to_push_no_xcom_pushes_none(simulator, qwenimage_connection
     attempt = InMemoryAirflow().run(task_for(qwenimage_connection("tokenhot"), do_xcom_push=False))
     assert attempt.state == "success"
     assert attempt.xcoms == {}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("{{ dag_run.conf.get('prompt') }}", "prompt: must say what the image shows, got 'None'"),
+        ("{{ params.wish }}", "prompt: holds {{, a template that was not rendered: 'a {{ thing }}'"),
+    ],
+)
+def test_a_prompt_that_a_template_did_not_give_is_refused_before_it_is_paid(
+    simulator, qwenimage_connection, prompt, said
+):
+    task = task_for(
+        qwenimage_connection("tokenhot"), prompt=prompt, params={"wish": "a {{ thing }}"}, retries=2
+    )
+    attempt = InMemoryAirflow().run(task)
+    assert attempt.state == "failed"
+    assert str(attempt.error).startswith(said)
+    assert simulator.state.posts == 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, NoReturn, TypeGuard, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
@@ -169,16 +170,41 @@ def build(kind: type[_Model], **fields: Any) -> _Model:
         raise InvalidRequest(*_complaint(error, kind)) from None
 
 
+def check_field(kind: type[BaseModel], name: str, value: object) -> object:
+    """
+    Return what a model would make of the value of one field, without building the model.
+
+    :raises InvalidRequest: naming the field and the rule it breaks.
+    """
+    try:
+        return _adapter(kind, name).validate_python(value)
+    except ValidationError as error:
+        raise InvalidRequest(name, _rule(error)) from None
+
+
+@cache
+def _adapter(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    field = kind.model_fields[name]
+    typed: Any = field.annotation
+    return TypeAdapter(Annotated[typed, *field.metadata] if field.metadata else typed)
+
+
 def _complaint(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
     """Put the first thing that is wrong in words: the field, and the rule it breaks."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "request"
-    rule = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        rule = f"is not known; known are {', '.join(kind.model_fields)}"
-    elif first["type"] != "value_error":
-        words = _WORDS.get(first["type"], f"{rule[:1].lower()}{rule[1:]}").format(**first.get("ctx", {}))
-        rule = f"{words}, got {redact(repr(first['input']), limit=80)}"
+        return field, f"is not known; known are {', '.join(kind.model_fields)}"
+    rule = _rule(error)
     if field == "request" and ": " in rule:
         field, _, rule = rule.partition(": ")
     return field, rule
+
+
+def _rule(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    rule = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return rule
+    words = _WORDS.get(first["type"], f"{rule[:1].lower()}{rule[1:]}").format(**first.get("ctx", {}))
+    return f"{words}, got {redact(repr(first['input']), limit=80)}"

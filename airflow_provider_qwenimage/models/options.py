@@ -18,13 +18,14 @@ from airflow_provider_qwenimage.defaults import (
 )
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count, WholeNumber, object_such_as
 
+# ``defer_build``: while a Dag is parsed only single fields are checked, and the validators of a whole model cost 10 ms.
 Seconds = Annotated[float, Field(gt=0)]
 
 
 class Options(BaseModel):
     """Checked after templates are rendered; the fields are those of ``QwenImageBaseOperator``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     persist_to: Annotated[str | None, BlankIsNone] = None
     poll_interval: Seconds = POLL_INTERVAL
@@ -46,7 +47,7 @@ class BatchOptions(BaseModel):
     :param max_concurrency: requests at the gateway at once.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     persist_to: Annotated[str, BeforeValidator(_prefix)]
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
@@ -73,7 +74,7 @@ class StoreOptions(BaseModel):
     :param verify: TLS verification of image hosts, or the path of a CA bundle.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     s3_prefix: str
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"

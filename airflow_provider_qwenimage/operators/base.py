@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from pydantic import BaseModel
 
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Operation, Request
@@ -110,6 +111,14 @@ class QwenImageBaseOperator(ImageBaseOperator):
         self.on_unknown_outcome = on_unknown_outcome
         self.on_partial = on_partial
         self._job: Job | None = None
+        self.refuse_mistakes()
+
+    @classmethod
+    def _models(cls) -> tuple[type[BaseModel], ...]:
+        from airflow_provider_qwenimage.models.options import Options
+        from airflow_provider_qwenimage.models.requests import KINDS
+
+        return Options, KINDS[cls.operation]
 
     def _execute(self, context: Context) -> list[str]:
         """Ask, wait, store and push; resume or replay what an earlier try paid for."""

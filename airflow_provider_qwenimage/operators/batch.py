@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from pydantic import BaseModel
 
     from airflow_provider_qwenimage.batch.running import BatchRun
     from airflow_provider_qwenimage.batch.verdict import Verdict
@@ -107,6 +108,14 @@ class QwenImageBatchOperator(ImageBaseOperator):
         self.poll_interval = poll_interval
         self.job_timeout = job_timeout
         self._run: BatchRun | None = None
+        self.refuse_mistakes()
+
+    @classmethod
+    def _models(cls) -> tuple[type[BaseModel], ...]:
+        from airflow_provider_qwenimage.models.options import BatchOptions
+        from airflow_provider_qwenimage.models.requests import GenerateRequest
+
+        return BatchOptions, GenerateRequest
 
     def _execute(self, context: Context) -> list[str]:
         """Pay for what is missing, store it, and say what failed after what is there was pushed."""

@@ -14,12 +14,14 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, UnexpectedReply
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
+from airflow_provider_qwenimage.operators.literals import refuse_mistakes
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from pydantic import BaseModel
 
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
@@ -59,6 +61,22 @@ class ImageBaseOperator(BaseOperator):
         from airflow_provider_qwenimage.storage.s3 import S3
 
         return S3(self.aws_conn_id)
+
+    @classmethod
+    @abstractmethod
+    def _models(cls) -> tuple[type[BaseModel], ...]:
+        """Return the models that the arguments become; not needed, and not imported, before one is typed."""
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Refuse what is known to be wrong now: a mapped task is made only when it runs."""
+        refuse_mistakes(kwargs, *cls._models())
+        return super().partial(**kwargs)
+
+    def refuse_mistakes(self) -> None:
+        """Refuse what was typed and is known to be wrong; a constructor's last line, when all is assigned."""
+        if not getattr(self, "_BaseOperator__from_mapped", False):  # then it runs already, and execute checks
+            refuse_mistakes(vars(self), *self._models())
 
     def execute(self, context: Context) -> list[str]:
         """Do what the operator is for; what would be refused again is not run again."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage.defaults import FILENAME, MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.manifest import ImageFields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airflow_provider_qwenimage.models.manifest import ImageFields
 
 FIELDS = ("index", "sha8", "ext", "model", "seed", "map_index", "request_id")
 
@@ -19,6 +20,14 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _UNSAFE_LITERAL = re.compile(r"[\x00-\x1f\x7f\\]")
 _LONGEST_SPEC = 6  # "{index:0999999999d}" would fill the memory
 _LONGEST_KEY = 1024  # bytes, S3's own limit
+
+
+class _Unknown(NamedTuple):
+    """An image of which nothing is known."""
+
+    model: str | None = None
+    seed: int | None = None
+    request_id: str | None = None
 
 
 class Filename:
@@ -41,7 +50,7 @@ class Filename:
                 raise self._refusal(f"has no field {{{name}}}; there are {', '.join(FIELDS)}")
             if spec and (len(spec) > _LONGEST_SPEC or "{" in spec):
                 raise self._refusal(f"has a format specification that is too long: {spec!r}")
-        self.render(index=0, sha256="0" * 64, ext="png", fields=ImageFields(), map_index=-1)
+        self.render(index=0, sha256="0" * 64, ext="png", fields=_Unknown(), map_index=-1)
 
     @property
     def tells_content(self) -> bool:
@@ -53,7 +62,9 @@ class Filename:
         """Whether names may lie deeper than directly under the prefix."""
         return "/" in self.template
 
-    def render(self, *, index: int, sha256: str, ext: str, fields: ImageFields, map_index: int) -> str:
+    def render(
+        self, *, index: int, sha256: str, ext: str, fields: ImageFields | _Unknown, map_index: int
+    ) -> str:
         """Return the name of one image, relative to the prefix."""
         values: dict[str, Any] = {
             "index": index,

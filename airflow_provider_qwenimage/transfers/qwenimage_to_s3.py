@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.sdk import Context
+    from pydantic import BaseModel
 
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Outcome
@@ -89,6 +90,13 @@ class QwenImageToS3Operator(ImageBaseOperator):
         self.extra_args = extra_args
         self.on_error = on_error
         self.outcome: Outcome | None = None  # what was stored, for links and lineage
+        self.refuse_mistakes()
+
+    @classmethod
+    def _models(cls) -> tuple[type[BaseModel], ...]:
+        from airflow_provider_qwenimage.models.options import StoreOptions
+
+        return (StoreOptions,)
 
     def _execute(self, context: Context) -> list[str]:
         """Store the images and tell where; raise what is missing only after what is there was pushed."""

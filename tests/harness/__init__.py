@@ -14,7 +14,7 @@ What operators and hooks log is printed: pytest's ``capsys`` has it.
 
 from __future__ import annotations
 
-from harness.airflow import Attempt, InMemoryAirflow, run_task
+from harness.airflow import Attempt, InMemoryAirflow, as_template, run_task
 from harness.execution_api import ExecutionApi
 
-__all__ = ["Attempt", "ExecutionApi", "InMemoryAirflow", "run_task"]
+__all__ = ["Attempt", "ExecutionApi", "InMemoryAirflow", "as_template", "run_task"]

@@ -184,6 +184,14 @@ def run_task(task: Any, **facts: Any) -> Attempt:
     return InMemoryAirflow(**facts).run(task)
 
 
+def as_template(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Spell plain values as templates: they then arrive when the task runs, and not when the Dag is parsed."""
+    return {
+        name: f"{{{{ {value!r} }}}}" if isinstance(value, str | int | float) else value
+        for name, value in arguments.items()
+    }
+
+
 class _Answers(InProcessTestSupervisor):
     """The supervisor of a trigger: it answers requests and supervises nothing."""
 

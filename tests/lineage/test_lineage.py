@@ -44,12 +44,12 @@ def test_objects_in_s3_are_inputs_and_links_of_a_gateway_are_not():
         "https://gw.example/a.png?sig=secret",
         [{"uri": "s3://b/k.png", "url": "https://x"}, "s3://b/j.png"],
     ]
-    inputs, outputs = told(QwenImageToS3Operator(task_id="t", images=images, s3_prefix="s3://b/p/"))
+    inputs, outputs = told(QwenImageToS3Operator(task_id="t", images=images, s3_prefix="s3://bucket/p/"))
     assert inputs == [("s3://b", "j.png"), ("s3://b", "k.png")]
     assert outputs == []
 
 
-@pytest.mark.parametrize("persist_to", [None, "s3://b/p/"])
+@pytest.mark.parametrize("persist_to", [None, "s3://bucket/p/"])
 def test_a_task_that_stored_nothing_has_no_output(persist_to):
     task = QwenImageGenerateOperator(task_id="t", prompt="a teapot", persist_to=persist_to)
     assert told(task) == ([], [])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
-from harness import InMemoryAirflow
+from harness import InMemoryAirflow, as_template
 
 GATEWAYS = ["tokenhot", "onetoken", "applerouter", "tokenhub", "dashscope", "dashscope-intl", "dashscope-us"]
 GATEWAYS += ["dashscope-eu", "dashscope-compatible", "qwencloud"]
@@ -161,7 +161,9 @@ def test_a_template_that_renders_to_none_means_unset(simulator, qwenimage_connec
 def test_bad_input_is_refused_before_any_request(simulator, qwenimage_connection, arguments, named):
     simulator.state.reset()
 
-    attempt = InMemoryAirflow().run(task_for(qwenimage_connection("tokenhot"), retries=2, **arguments))
+    attempt = InMemoryAirflow().run(
+        task_for(qwenimage_connection("tokenhot"), retries=2, **as_template(arguments))
+    )
 
     assert attempt.state == "failed"
     assert named in str(attempt.error)

@@ -21,7 +21,7 @@ class Key:
 
 @pytest.fixture
 def operator(dag):
-    return QwenImageToS3Operator(task_id="store", images=[], s3_prefix="s3://b/p/", dag=dag)
+    return QwenImageToS3Operator(task_id="store", images=[], s3_prefix="s3://bucket/p/", dag=dag)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageSequenceOperator
-from harness import InMemoryAirflow
+from harness import InMemoryAirflow, as_template
 from operators.pictures import BLUE, RED, opened, order_drawn, picture
 
 DASHSCOPE = ["dashscope", "dashscope-intl", "dashscope-us"]
@@ -169,7 +169,7 @@ def test_a_series_is_mapped_over_prompts_and_its_count_is_templated(gateway, qwe
 def test_what_the_vendor_would_refuse_is_refused_without_a_request(
     gateway, qwenimage_connection, arguments, field
 ):
-    attempt = InMemoryAirflow().run(sequence(qwenimage_connection(), **arguments))
+    attempt = InMemoryAirflow().run(sequence(qwenimage_connection(), **as_template(arguments)))
     assert isinstance(attempt.error, InvalidRequest)
     assert attempt.error.field == field
     assert gateway.state.posts == 0

@@ -33,7 +33,7 @@ OPERATORS = {
 # Of another value than any default, and accepted as they are.
 WRITTEN = {
     "prompt": "a teapot", "model": "wan2.7-image", "size": "2K", "n": 3, "negative_prompt": "text", "seed": 0,
-    "parameters": {"watermark": False}, "qwenimage_conn_id": "ours", "persist_to": "s3://b/p/", "aws_conn_id": None,
+    "parameters": {"watermark": False}, "qwenimage_conn_id": "ours", "persist_to": "s3://bucket/p/", "aws_conn_id": None,
     "deferrable": True, "poll_interval": 1.5, "job_timeout": 60.0, "on_unknown_outcome": "resubmit", "on_partial": "fail",
     "retry_policy": None, "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "max_concurrency": 2,
     "requests_per_minute": 9, "max_images": 7, "on_error": "continue", "resume": False,

@@ -11,7 +11,7 @@ from airflow.sdk import Asset, BaseOperator
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
-from harness import InMemoryAirflow, run_task
+from harness import InMemoryAirflow, as_template, run_task
 from store.file_server import Answer, png
 
 
@@ -162,7 +162,7 @@ def test_a_retry_completes_the_set(files, transfer, objects):
     ],
 )
 def test_bad_input_fails_the_task_at_once_and_names_the_field(files, transfer, arguments, field):
-    attempt = run_task(transfer(**{"images": files.images(1), "retries": 3, **arguments}))
+    attempt = run_task(transfer(**{"images": files.images(1), "retries": 3, **as_template(arguments)}))
     assert isinstance(attempt.error, InvalidRequest)
     assert attempt.error.field == field
     assert attempt.state == "failed"

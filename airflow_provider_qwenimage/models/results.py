@@ -124,6 +124,28 @@ class Generation(_Result):
         """The URLs of the images, in order; inline images have none."""
         return [image.url for image in self.images if image.url is not None]
 
+    def line(self, operation: str, *, seconds: float | None = None) -> str:
+        """
+        Say in a line what was paid for: operation, model, images, sizes, ids, seconds and cost, as far as known.
+
+        :param seconds: from the request to its images.
+        """
+        sizes = ", ".join(dict.fromkeys(image.size for image in self.images if image.size))
+        asked = len(self.images) + len(self.failures)
+        count = f"{len(self.images)} of {asked} images" if self.failures else f"n={asked}"
+        facts = [
+            f"{operation} with {self.model or 'the default model'} of {self.gateway}",
+            count,
+            f"size {sizes}" if sizes else "",
+            f"request id {self.request_id}" if self.request_id else "",
+            f"job {self.job_id}" if self.job_id else "",
+            f"{seconds:.1f} s" if seconds is not None else "",
+            f"cost {self.usage.cost:g} {self.usage.currency or ''}".rstrip()
+            if self.usage.cost is not None
+            else "",
+        ]
+        return ", ".join(fact for fact in facts if fact)
+
     def xcom(self) -> dict[str, Any]:
         """Return the keys an operator pushes beside ``return_value``: plain JSON, no image bytes."""
         dump = self.model_dump(mode="json")

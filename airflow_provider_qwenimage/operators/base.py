@@ -131,7 +131,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
             kept = ledger.kept(on_unknown_outcome=options.on_unknown_outcome)
             generation = self._wait(kept or self._pay(context, request, ledger, options), ledger, options)
             if generation is not kept:
-                telemetry.delivered(generation, seconds=time.monotonic() - begun)
+                self._came(generation, seconds=time.monotonic() - begun)
             return self._deliver(context, generation, ledger, options)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
@@ -150,9 +150,21 @@ class QwenImageBaseOperator(ImageBaseOperator):
                 raise restore({**facts, "job": job})
         generation = Generation.model_validate(event["generation"])
         ledger.keep(generation)
-        telemetry.delivered(generation)
+        self._came(generation, waited=event.get("seconds"))
         with self.s3:
             return self._deliver(context, generation, ledger, options)
+
+    def _came(
+        self, generation: Generation, *, seconds: float | None = None, waited: float | None = None
+    ) -> None:
+        """
+        Say and count what was paid for and came.
+
+        :param seconds: that this worker took for it.
+        :param waited: that a job took, as the triggerer saw it.
+        """
+        telemetry.delivered(generation, seconds=seconds)
+        self.log.info("Paid: %s", generation.line(self.operation, seconds=seconds or waited))
 
     def on_kill(self) -> None:
         """Cancel a job this worker waits for; one that has started goes on and is billed."""
@@ -243,6 +255,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
             job_timeout=options.job_timeout,
         )
         timeout = timedelta(seconds=options.job_timeout + _NET)
+        self.log.info("Waiting for job %s of %s in the triggerer.", job.id, job.gateway)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
     def _deliver(

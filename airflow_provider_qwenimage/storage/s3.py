@@ -149,14 +149,16 @@ class S3:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         from botocore.config import Config
 
-        # A hook's ``config`` replaces the connection's ``config_kwargs``, so ours is merged into them.
-        config: Any = S3Hook(aws_conn_id=self.aws_conn_id).config
+        # The connection's ``config_kwargs`` hold, so ours is merged into them. One hook: each says in the task's log
+        # where its credentials come from.
+        hook = S3Hook(aws_conn_id=self.aws_conn_id)
+        config: Any = hook.config
         pool = max(self._max_connections, getattr(config, "max_pool_connections", 0) or 0)
         # Over plain HTTP, botocore would hash every body a second time to sign it. The checksum is a signed header
         # already, and the server holds the body against it: the same proof for half the work.
         signing = {"payload_signing_enabled": False, **(getattr(config, "s3", None) or {})}
         ours = Config(max_pool_connections=pool, s3=signing)  # type: ignore[no-untyped-call]
-        client: Any = S3Hook(aws_conn_id=self.aws_conn_id, config=config.merge(ours)).get_conn()
+        client: Any = hook.get_client_type(region_name=hook.region_name, config=config.merge(ours))
         client.meta.events.register("choose-signer.s3.GetObject", _sign_links_with_version_4)
         return client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -46,7 +47,7 @@ class QwenImageJobTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Emit ``{"generation": …}`` or ``{"error": …, "job": …}``, both plain JSON."""
+        """Emit ``{"generation": …, "seconds": …}`` or ``{"error": …, "job": …}``, both plain JSON."""
         job = Job.model_validate(self.job)
         try:
             async with shared_hook(self.qwenimage_conn_id) as hook:
@@ -54,7 +55,9 @@ class QwenImageJobTrigger(BaseTrigger):
         except QwenImageError as error:
             yield TriggerEvent({"error": error.facts(), "job": self.job})  # type: ignore[no-untyped-call]
         else:
-            yield TriggerEvent({"generation": generation.model_dump(mode="json")})  # type: ignore[no-untyped-call]
+            seconds = (datetime.now(UTC) - job.submitted_at).total_seconds()
+            event = {"generation": generation.model_dump(mode="json"), "seconds": round(seconds, 1)}
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Cancel the job when a person ends the task: only then, not on a restart of the triggerer."""

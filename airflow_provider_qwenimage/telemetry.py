@@ -44,18 +44,11 @@ def asked(request: Request, *, gateway: str, model: str | None, base_url: str) -
 
 def delivered(generation: Generation, *, seconds: float | None = None) -> None:
     """
-    Count a request the gateway answered with images; not one that is replayed from the record.
+    Count and describe a request the gateway answered with images; not one that is replayed from the record.
 
     :param seconds: from sending the request to having its images, where one process saw both.
     """
-    tags = {"gateway": generation.gateway, "model": generation.model or "unknown"}
-    stats = _stats()
-    stats.incr("qwenimage.requests_billed", tags=tags)
-    stats.incr("qwenimage.images", len(generation.images), tags=tags)
-    if generation.failures:
-        stats.incr("qwenimage.images_failed", len(generation.failures), tags=tags)
-    if seconds is not None:
-        stats.timing("qwenimage.request_duration", seconds * 1000, tags=tags)
+    count_delivered(generation, seconds=seconds)
     usage = generation.usage
     _describe(
         {
@@ -72,23 +65,49 @@ def delivered(generation: Generation, *, seconds: float | None = None) -> None:
     )
 
 
+def count_delivered(generation: Generation, *, seconds: float | None = None) -> None:
+    """Count a request as ``delivered`` does; one of many says nothing on the span of their task."""
+    tags = {"gateway": generation.gateway, "model": generation.model or "unknown"}
+    stats = _stats()
+    stats.incr("qwenimage.requests_billed", tags=tags)
+    stats.incr("qwenimage.images", len(generation.images), tags=tags)
+    if generation.failures:
+        stats.incr("qwenimage.images_failed", len(generation.failures), tags=tags)
+    if seconds is not None:
+        stats.timing("qwenimage.request_duration", seconds * 1000, tags=tags)
+
+
 def failed(error: QwenImageError) -> None:
-    """Count a request that brought no images: one that cost nothing, or one of which nobody knows."""
-    name = "outcomes_unknown" if error.may_be_billed else "requests_failed"
-    _stats().incr(f"qwenimage.{name}", tags={"error": type(error).__name__})
+    """Count and describe a request that brought no images: it cost nothing, or nobody knows."""
+    count_failed(error, unknown=error.may_be_billed)
     _describe({"error.type": type(error).__name__, "gen_ai.response.id": error.request_id})
+
+
+def count_failed(error: QwenImageError, *, unknown: bool) -> None:
+    """
+    Count a request as ``failed`` does; one of many says nothing on the span of their task.
+
+    :param unknown: whether it may have been billed.
+    """
+    name = "outcomes_unknown" if unknown else "requests_failed"
+    _stats().incr(f"qwenimage.{name}", tags={"error": type(error).__name__})
+
+
+def count_stored(size: int) -> None:
+    """Count an image that was written to S3, when it was: a later try finds it there and does not count it again."""
+    stats = _stats()
+    stats.incr("qwenimage.images_stored")
+    stats.incr("qwenimage.bytes_stored", size)
 
 
 def stored(images: Sequence[StoredImage], failures: Sequence[Failure], *, seconds: float) -> None:
     """
-    Count a set of images that lies in S3 now.
+    Describe a set of images that lies in S3 now, and count what of it does not.
 
-    :param seconds: for the whole set.
+    :param seconds: in which images of the set were being stored.
     """
     size = sum(image.bytes for image in images)
     stats = _stats()
-    stats.incr("qwenimage.images_stored", len(images))
-    stats.incr("qwenimage.bytes_stored", size)
     if failures:
         stats.incr("qwenimage.images_not_stored", len(failures))
     stats.timing("qwenimage.store_duration", seconds * 1000)

@@ -7,6 +7,7 @@ import logging
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.batch.segments import AnotherRun
 from airflow_provider_qwenimage.batch.storing import STORES
@@ -101,17 +102,28 @@ class FanOut:
     async def _work(self) -> None:
         while self._todo and not self.stopped:
             item = self._todo.popleft()
+            came = self._has_images(item)
             try:
                 generation = await self._asking.generation(item)
+                if not came:
+                    telemetry.count_delivered(generation)
+                came = True
                 entry = await self._storing.store(item, generation)
             except QwenImageError as error:
-                self._fail(item, error)
+                self._fail(item, error, came=came)
             else:
                 self._in_a_row = 0
                 self._progress.add(len(entry.images), entry.usage)
 
-    def _fail(self, item: Item, error: QwenImageError) -> None:
+    def _has_images(self, item: Item) -> bool:
+        """Whether an earlier run paid for them, or this one before it failed to store them."""
+        entry = self._journal.entries.get(item.position)
+        return entry is not None and entry.state == "delivered"
+
+    def _fail(self, item: Item, error: QwenImageError, *, came: bool) -> None:
         follows = self._settle(item, error)
+        if not came:
+            telemetry.count_failed(error, unknown=follows.cost == "unknown")
         if follows.state == "unknown" and isinstance(error, TransferError):
             error = OutcomeUnknown(error.what, billing="yes", advice=error.advice)
         if follows.state == "unknown" and self._may_be_sent_again(item):

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.exceptions import TransferError
@@ -85,7 +85,10 @@ class Storing:
         :raises TransferError: an image could not be stored; it is paid, and never bought again for that.
         """
         loop = asyncio.get_running_loop()
-        storing = [loop.run_in_executor(self._threads, self._one, item, image) for image in generation.images]
+        storing = [
+            loop.run_in_executor(self._threads, self._one, item, image, generation)
+            for image in generation.images
+        ]
         # All of them, before the first error is told: what can be stored is.
         await asyncio.gather(*storing, return_exceptions=True)
         entry = Entry(
@@ -102,10 +105,12 @@ class Storing:
         self._journal.note(entry)
         return entry
 
-    def _one(self, item: Item, image: GeneratedImage) -> StoredImage:
+    def _one(self, item: Item, image: GeneratedImage, generation: Generation) -> StoredImage:
         (source,) = read_sources(image)
         try:
-            return self._store.store_one(_named(source, item), index=self._place(item, image.index))
+            return self._store.store_one(
+                _named(source, item, generation), index=self._place(item, image.index)
+            )
         except OSError as error:  # such as a full disk, which large images pass through
             what = f"The image could not be held on this worker: {error.strerror or error}"
             raise TransferError(
@@ -118,6 +123,10 @@ class Storing:
         return item.first + index if beyond < 0 else item.first + self._total * (beyond + 1)
 
 
-def _named(source: ImageSource, item: Item) -> ImageSource:
-    """Let the manifest tell which request an image answers."""
-    return dataclasses.replace(source, fields=source.fields.model_copy(update={"request": item.position}))
+def _named(source: ImageSource, item: Item, generation: Generation) -> ImageSource:
+    """Let the manifest tell which request an image answers, and its share of what that cost."""
+    told: dict[str, Any] = {"request": item.position}
+    usage = generation.usage
+    if usage.cost is not None:
+        told |= {"cost": round(usage.cost / len(generation.images), 6), "currency": usage.currency}
+    return dataclasses.replace(source, fields=source.fields.model_copy(update=told))

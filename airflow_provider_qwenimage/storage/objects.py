@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import TransferError
 from airflow_provider_qwenimage.images.checked import Measured, receive
 from airflow_provider_qwenimage.images.formats import ImageFacts, extension
@@ -133,6 +134,7 @@ class ImageObjects:
         self._prefix.withdraw()
         if write(name, rule != "replace" and there is None):
             log.debug("Stored %s", uri)
+            telemetry.count_stored(image.size)
             return uri, image
         # Someone wrote it since the listing: another run, or our own request whose answer was lost.
         held = self._held(name)

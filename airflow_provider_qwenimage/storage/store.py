@@ -79,6 +79,30 @@ def open_store(trust: Trust | None, *, origin: Origin, s3: S3 | None = None, **o
     return ImageStore(build(StoreOptions, **options), origin=origin, s3=s3, authorize=trust.headers_for)
 
 
+class Busy:
+    """
+    Measures for how long at least one of many threads was at work; a context manager for each of them.
+
+    :ivar seconds: until the last of them left.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began, self._inside, self._lock = 0.0, 0, threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._began = time.monotonic()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self.seconds += time.monotonic() - self._began
+
+
 class ImageStore:
     """
     Stores the images of one set; a context manager, its methods may be called from many threads.
@@ -101,7 +125,7 @@ class ImageStore:
         self._origin = origin or Origin()
         self._filename = Filename(options.filename)
         self._stopped = threading.Event()
-        self._begun: float | None = None
+        self._busy = Busy()
         with ExitStack() as opened:  # what was opened is closed where opening the rest fails
             self._s3 = s3 or opened.enter_context(
                 S3(options.aws_conn_id, max_connections=options.max_concurrency)
@@ -178,8 +202,10 @@ class ImageStore:
         :param index: its position in the set.
         :raises TransferError: saying why not.
         """
-        if self._begun is None:
-            self._begun = time.monotonic()
+        with self._busy:
+            return self._stored(source, index)
+
+    def _stored(self, source: ImageSource, index: int) -> StoredImage:
         if self.options.if_exists == "skip" and source.kind == "http":
             known = self._prefix.find(source.location, index)
             if known is not None:
@@ -202,8 +228,7 @@ class ImageStore:
     ) -> Outcome:
         """Write the manifest of a set that is complete or may have failures; leave word of any other."""
         log.info("%d images stored under %s, %d failed", len(images), self._bucket.uri(""), len(failures))
-        now = time.monotonic()
-        telemetry.stored(images, failures, seconds=now - (now if self._begun is None else self._begun))
+        telemetry.stored(images, failures, seconds=self._busy.seconds)
         if not failures or (self.options.on_error == "partial" and images):
             told = sorted((*missing, *failures), key=lambda failure: failure.index)
             return Outcome(tuple(images), tuple(failures), self._prefix.publish(images, told))

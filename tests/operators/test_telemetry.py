@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -15,7 +16,10 @@ from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import OutcomeUnknown, TemporaryRefusal
 from airflow_provider_qwenimage.models.requests import GenerateRequest
 from airflow_provider_qwenimage.models.results import Generation, Usage
+from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
+from airflow_provider_qwenimage.storage.store import Busy
+from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 from harness import InMemoryAirflow
 
 DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "observability.md"
@@ -79,11 +83,80 @@ def test_images_that_are_replayed_are_not_counted_again(simulator, qwenimage_con
     assert (counted["qwenimage.requests_billed"], counted["qwenimage.images"]) == (1, 2)
 
 
+def test_an_image_that_is_stored_is_counted_once(simulator, qwenimage_connection, s3, bucket, metrics):
+    airflow = InMemoryAirflow()
+    made = airflow.run(task(qwenimage_connection("tokenhot")))
+    store = QwenImageToS3Operator(
+        task_id="store", images=made.result, s3_prefix=f"s3://{bucket}/a/", retries=1
+    )
+    simulator.fault("file_html", on="file")
+    assert [airflow.run(store).state, airflow.run(store).state] == ["up_for_retry", "success"]
+    counted = metrics.ours()
+    assert (counted["qwenimage.images_stored"], counted["qwenimage.images_not_stored"]) == (2, 1)
+
+
 def test_a_request_that_cost_nothing_and_one_that_nobody_knows_of_are_told_apart(metrics):
     telemetry.failed(TemporaryRefusal("busy", status=429))
     telemetry.failed(OutcomeUnknown("silence"))
     assert metrics.ours() == {"qwenimage.requests_failed": 1, "qwenimage.outcomes_unknown": 1}
     assert metrics.tags["qwenimage.outcomes_unknown"] == {"error": "OutcomeUnknown"}
+
+
+def campaign(conn_id, bucket, rows, **arguments):
+    given = {"model": "wan2.6-t2i", "persist_to": f"s3://{bucket}/a/", "max_concurrency": 1, **arguments}
+    return QwenImageBatchOperator(task_id="campaign", requests=rows, qwenimage_conn_id=conn_id, **given)
+
+
+def test_the_requests_of_a_batch_are_counted_by_what_became_of_them(
+    simulator, qwenimage_connection, s3, bucket, metrics
+):
+    simulator.fault("moderation")
+    simulator.fault("truncated_json")
+    rows = [{"prompt": f"cup {number}", "n": 2} for number in range(4)]
+    attempt = InMemoryAirflow().run(
+        campaign(qwenimage_connection("tokenhot"), bucket, rows, on_error="continue")
+    )
+    assert attempt.state == "success", attempt.error
+    counted = metrics.ours()
+    assert counted.pop("qwenimage.bytes_stored") > 0
+    assert counted == {
+        "qwenimage.requests_billed": 2,
+        "qwenimage.images": 4,
+        "qwenimage.requests_failed": 1,
+        "qwenimage.outcomes_unknown": 1,
+        "qwenimage.images_stored": 4,
+    }
+    assert metrics.tags["qwenimage.images"] == {"gateway": "tokenhot", "model": "wan2.6-t2i"}
+
+
+def test_what_a_batch_did_before_is_not_counted_again(simulator, qwenimage_connection, s3, bucket, metrics):
+    simulator.fault("moderation", times=2)
+    task = campaign(
+        qwenimage_connection("tokenhot"), bucket, ["a cup", "a mug", "a jug"], on_error="continue"
+    )
+    for run_id in ("one", "two", "three"):
+        InMemoryAirflow(run_id=run_id).run(task)
+    counted = metrics.ours()
+    assert (counted["qwenimage.requests_billed"], counted["qwenimage.images_stored"]) == (3, 3)
+
+
+def test_the_manifest_of_a_batch_tells_what_each_image_cost(simulator, qwenimage_connection, s3, bucket):
+    conn_id = qwenimage_connection("tokenhot", price_per_image={"wan2.6-t2i": 0.2, "currency": "CNY"})
+    attempt = InMemoryAirflow().run(campaign(conn_id, bucket, [{"prompt": "a cup", "n": 2}, "a mug"]))
+    manifest = json.loads(s3.client().get_object(Bucket=bucket, Key="a/manifest.json")["Body"].read())
+    assert [(image["cost"], image["currency"]) for image in manifest["images"]] == [(0.2, "CNY")] * 3
+    assert sum(image["cost"] for image in manifest["images"]) == pytest.approx(attempt.xcoms["usage"]["cost"])
+
+
+def test_storing_is_timed_only_while_something_is_stored(monkeypatch):
+    clock = iter([10.0, 13.0, 50.0, 51.0])
+    monkeypatch.setattr("airflow_provider_qwenimage.storage.store.time.monotonic", lambda: next(clock))
+    busy = Busy()
+    with busy, busy:
+        pass
+    with busy:
+        pass
+    assert busy.seconds == 4.0
 
 
 def attributes(work):

@@ -42,6 +42,12 @@ class Entry(BaseModel):
         """Return it without what the gateway delivered, where all of that is stored."""
         return self.model_copy(update={"generation": None}) if self.state == "done" else self
 
+    @property
+    def s3_uris(self) -> list[str]:
+        """Every object in S3 that it names."""
+        delivered = self.generation.s3_uris if self.generation else []
+        return [*(image.uri for image in self.images), *delivered]
+
     def line(self) -> bytes:
         """Spell it as one line of JSON."""
         return self.model_dump_json(exclude_defaults=True, exclude_none=True).encode() + b"\n"

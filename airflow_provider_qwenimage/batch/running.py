@@ -23,8 +23,9 @@ from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing, 
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.results import other_sizes
+from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.bucket import Bucket
-from airflow_provider_qwenimage.storage.s3 import S3
+from airflow_provider_qwenimage.storage.s3 import S3, lies_below
 from airflow_provider_qwenimage.storage.store import open_store
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class BatchRun:
                 bucket,
                 header=header,
                 resume=self.options.resume,
-                before=partial(self._refuse_neighbours, store, batch.images),
+                before=partial(self._refuse_foreign, store, batch.images),
             )
             look_again(journal, store.prefix)
             verdict = self._drive(self._fan(batch, journal, store, s3))
@@ -129,8 +130,20 @@ class BatchRun:
         for warning, count in batch.warnings.most_common():
             log.warning("%s (%d requests)", warning, count)
 
-    def _refuse_neighbours(self, store: ImageStore, total: int, earlier: Iterable[Entry]) -> None:
-        """Refuse a prefix where others keep something under our names, before anything is paid."""
+    def _refuse_foreign(self, store: ImageStore, total: int, earlier: Iterable[Entry]) -> None:
+        """
+        Refuse a journal that names objects elsewhere, and a prefix where others keep something under our names.
+
+        A journal is no order: whoever may write it could have any object copied with the worker's rights.
+        """
+        earlier = list(earlier)
+        for uri in (uri for entry in earlier for uri in entry.s3_uris):
+            if not lies_below(uri, self.options.persist_to):
+                raise InvalidRequest(
+                    "persist_to",
+                    f"the journal there names {redact(uri, limit=200)}, which does not lie below it",
+                    advice="Somebody else wrote that: find out who, and choose another persist_to.",
+                )
         known = (image for entry in earlier for image in entry.images)
         try:
             store.prefix.refuse_foreign(partial(may_write, total=total), known=known)

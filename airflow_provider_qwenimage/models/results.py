@@ -124,6 +124,11 @@ class Generation(_Result):
         """The URLs of the images, in order; inline images have none."""
         return [image.url for image in self.images if image.url is not None]
 
+    @property
+    def s3_uris(self) -> list[str]:
+        """Those of ``urls`` that lead into a bucket: where a task stored them, as its record tells."""
+        return [url for url in self.urls if url.strip()[:5].lower() == "s3://"]
+
     def line(self, operation: str, *, seconds: float | None = None) -> str:
         """
         Say in a line what was paid for: operation, model, images, sizes, ids, seconds and cost, as far as known.

@@ -122,6 +122,8 @@ class QwenImageBaseOperator(ImageBaseOperator):
 
     def _execute(self, context: Context) -> list[str]:
         """Ask, wait, store and push; resume or replay what an earlier try paid for."""
+        from airflow_provider_qwenimage.operators.results import refuse_foreign
+
         options = self._options()
         request = self._request()
         self.store = None
@@ -129,6 +131,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
             ledger = self._ledger(context, request)
             begun = time.monotonic()
             kept = ledger.kept(on_unknown_outcome=options.on_unknown_outcome)
+            refuse_foreign(kept, options.persist_to)
             generation = self._wait(kept or self._pay(context, request, ledger, options), ledger, options)
             if generation is not kept:
                 self._came(generation, seconds=time.monotonic() - begun)
@@ -141,6 +144,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
 
     def _complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         from airflow_provider_qwenimage.models.results import Generation, Job
+        from airflow_provider_qwenimage.operators.results import refuse_foreign
 
         options = self._options()
         ledger = self._ledger(context, self._request())
@@ -149,6 +153,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
             with ledger.settling("submitted", on_unknown_outcome=options.on_unknown_outcome):
                 raise restore({**facts, "job": job})
         generation = Generation.model_validate(event["generation"])
+        refuse_foreign(generation, options.persist_to)
         ledger.keep(generation)
         self._came(generation, waited=event.get("seconds"))
         with self.s3:

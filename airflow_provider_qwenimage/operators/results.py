@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, UnexpectedReply
+from airflow_provider_qwenimage.exceptions import (
+    InvalidRequest,
+    OutcomeUnknown,
+    TransferError,
+    UnexpectedReply,
+)
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
 from airflow_provider_qwenimage.operators.literals import refuse_mistakes
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Request
-    from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
+    from airflow_provider_qwenimage.models.results import GeneratedImage, Generation, Job
     from airflow_provider_qwenimage.payment.ledger import Ledger
     from airflow_provider_qwenimage.storage.s3 import S3
     from airflow_provider_qwenimage.storage.store import ImageStore
@@ -157,6 +162,30 @@ def _keep(
         raise
     ledger.keep(stored)
     return stored
+
+
+def refuse_foreign(kept: Generation | Job | None, prefix: str | None) -> None:
+    """
+    Refuse a record that leads into a bucket elsewhere than to this task's images: a record is no order to copy.
+
+    Whoever may write the task's state could have any object read and published with the worker's rights.
+
+    :raises OutcomeUnknown: naming the object; the record stays as it is.
+    """
+    from airflow_provider_qwenimage.models.results import Generation
+    from airflow_provider_qwenimage.storage.s3 import lies_below
+
+    named = kept.s3_uris if isinstance(kept, Generation) else []
+    foreign = [uri for uri in named if prefix is None or not lies_below(uri, prefix)]
+    if foreign:
+        error = OutcomeUnknown(
+            f"The task's record of an earlier try names {redact(foreign[0], limit=200)}, "
+            f"which does not lie below persist_to ({prefix or 'not set'})",
+            billing="yes",
+            advice="Give persist_to the value it had, or clear the task to pay anew.",
+        )
+        error.final = True
+        raise error
 
 
 def prepare(operator: ImageBaseOperator, context: Context, request: Request, options: Options) -> None:

@@ -48,6 +48,15 @@ def split_object(uri: object, *, field: str = "images") -> tuple[str, str]:
     return bucket, key
 
 
+def lies_below(uri: str, prefix: str) -> bool:
+    """Whether an object lies below ``s3://bucket/path/``; a name with ``..``, which some servers resolve, does not."""
+    try:
+        (bucket, key), (ours, path) = split_object(uri), split_prefix(prefix, field="prefix")
+    except InvalidRequest:
+        return False
+    return bucket == ours and key.startswith(path) and not {".", ".."} & set(key[len(path) :].split("/"))
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """

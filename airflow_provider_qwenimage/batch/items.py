@@ -21,6 +21,7 @@ from airflow_provider_qwenimage.wire.protocol import body_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_qwenimage.batch.allowed import AllowedInputs
     from airflow_provider_qwenimage.batch.rows import Row
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
@@ -64,18 +65,28 @@ class Batch:
     warnings: Counter[str] = field(default_factory=Counter)
 
 
-def read_batch(rows: Iterable[Row], *, defaults: Mapping[str, Any], settings: Settings) -> Batch:
+def read_batch(
+    rows: Iterable[Row],
+    *,
+    defaults: Mapping[str, Any],
+    settings: Settings,
+    allowed: AllowedInputs | None = None,
+) -> Batch:
     """
     Build and check every request.
 
     :param defaults: fields for rows that leave them out.
+    :param allowed: where their input images may come from; anywhere where omitted.
     :raises InvalidRequest: naming each bad row, its field and the rule.
     """
     batch, bad, count = Batch(), [], 0
     for where, row in rows:
         count += 1
         try:
-            _add(batch, where, _request(row, defaults), settings)
+            request = _request(row, defaults)
+            if allowed is not None:
+                allowed.check(getattr(request, "images", ()))
+            _add(batch, where, request, settings)
         except InvalidRequest as error:
             bad.append(f"{where}, {error.field}: {error.rule}")
     if bad:

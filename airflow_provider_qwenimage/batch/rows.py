@@ -29,9 +29,15 @@ def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
     :param open_object: starts to read an object.
     :raises InvalidRequest: there is nothing that could hold rows.
     """
-    if isinstance(requests, str) and requests.strip().startswith("s3://"):
-        return _from_object(requests.strip(), open_object)
+    if uri := rows_file(requests):
+        return _from_object(uri, open_object)
     return _from_list(_listed(requests))
+
+
+def rows_file(requests: Any) -> str | None:
+    """Return the URI of the object that holds the rows, ``None`` where they are at hand."""
+    is_file = isinstance(requests, str) and requests.strip().startswith("s3://")
+    return requests.strip() if is_file else None
 
 
 def _listed(requests: Any) -> Iterable[Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qwenimage.batch.allowed import AllowedInputs
 from airflow_provider_qwenimage.batch.asking import READERS, Asking
 from airflow_provider_qwenimage.batch.entries import Header
 from airflow_provider_qwenimage.batch.fanout import DRAIN, FanOut, split
@@ -18,7 +19,7 @@ from airflow_provider_qwenimage.batch.items import read_batch
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
-from airflow_provider_qwenimage.batch.rows import rows_of
+from airflow_provider_qwenimage.batch.rows import rows_file, rows_of
 from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing, look_again, may_write
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
@@ -72,7 +73,12 @@ class BatchRun:
             # writer speak at once.
             s3 = open_things.enter_context(S3(self.options.aws_conn_id, max_connections=STORES + 1))
             bucket = Bucket(folder_of(self.options.persist_to), s3, field="persist_to")
-            batch = read_batch(rows_of(requests, s3.open), defaults=defaults, settings=self.settings)
+            batch = read_batch(
+                rows_of(requests, s3.open),
+                defaults=defaults,
+                settings=self.settings,
+                allowed=AllowedInputs.of(self.options.inputs_from, rows_file=rows_file(requests)),
+            )
             self._allowed(batch)
             store = open_things.enter_context(self._store(s3))
             header = Header(

@@ -14,7 +14,10 @@ Checked means: one whole image, in a format, with sides, bytes and a ratio that 
 from __future__ import annotations
 
 import binascii
+import errno
 import logging
+import os
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -215,8 +218,9 @@ class Inputs:
     @contextmanager
     def _opened(self, path: Path) -> Iterator[IO[bytes]]:
         try:
-            with path.open("rb") as file:
-                check_size(path.stat().st_size, max_bytes=self._cap)
+            # Anything but a file may be waited for without end, or acts on being opened.
+            with open(path, "rb", opener=_regular) as file:
+                check_size(os.fstat(file.fileno()).st_size, max_bytes=self._cap)
                 yield file
         except OSError as error:
             shown = redact(str(path), limit=120)
@@ -236,6 +240,14 @@ class Inputs:
         facts = InputFacts(kind, image.facts.width, image.facts.height, image.size)
         for warning in check_image(facts, self.row, gateway=self.settings.gateway):
             log.warning("%s", warning)
+
+
+def _regular(path: str, flags: int) -> int:
+    mode = Path(path).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder is refused by whoever opens it
+        raise OSError(errno.EINVAL, "it is no regular file")
+    # What takes the file's place meanwhile is not waited for either.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def encoded(url: str) -> str:

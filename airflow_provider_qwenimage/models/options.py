@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_qwenimage.defaults import (
     BATCH_CONCURRENCY,
@@ -16,8 +16,16 @@ from airflow_provider_qwenimage.defaults import (
     IfExists,
     OnError,
 )
-from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count, WholeNumber, object_such_as
+from airflow_provider_qwenimage.models.coercion import (
+    BlankIsNone,
+    Count,
+    WholeNumber,
+    literal,
+    object_such_as,
+)
 
+ANY_LINK = "http"  # and https
+BY_FORM = (ANY_LINK, "https", "data")  # what ``inputs_from`` allows whole; all else it allows by place
 # ``defer_build``: while a Dag is parsed only single fields are checked, and the validators of a whole model cost 10 ms.
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -40,6 +48,23 @@ def _prefix(value: Any) -> Any:
     return value.strip()
 
 
+def _places(value: Any) -> Any:
+    """Take one place for a list of one, and the list that a template rendered to text."""
+    if isinstance(value, str):
+        value = literal(value) if value.lstrip().startswith("[") else [value]
+    return value
+
+
+def _place(value: str) -> str:
+    value = value.strip()
+    if value in BY_FORM or value.startswith(("s3://", "/")):
+        return value
+    raise ValueError(f"must be {', '.join(BY_FORM)}, s3://bucket/prefix/ or /a/folder, got {value[:80]!r}")
+
+
+Places = Annotated[tuple[Annotated[str, AfterValidator(_place)], ...], BeforeValidator(_places)]
+
+
 class BatchOptions(BaseModel):
     """
     The arguments of ``QwenImageBatchOperator`` that are not part of a request; it explains them.
@@ -49,6 +74,7 @@ class BatchOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    inputs_from: Annotated[Places | None, BlankIsNone] = None
     persist_to: Annotated[str, BeforeValidator(_prefix)]
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
     max_concurrency: Count = BATCH_CONCURRENCY

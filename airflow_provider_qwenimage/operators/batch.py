@@ -31,6 +31,9 @@ class QwenImageBatchOperator(ImageBaseOperator):
     :param requests: a list of ``{"prompt": …, "size": …, "images": …, "operation": "generate" | "edit" |
         "sequence" | "translate", …}`` or prompts, or ``s3://bucket/prompts.jsonl`` (or ``.csv``).
     :param persist_to: ``s3://bucket/prefix/`` for images, manifest and journal; one batch each.
+    :param inputs_from: where input images of the rows may come from: a list of ``http`` (and https), ``https``,
+        ``data``, ``s3://bucket/prefix/`` and folders. Where omitted, rows from a file may name links, ``data:`` URLs
+        and objects of that file's bucket; a list may name anything.
     :param model: default of the requests, as are ``size``, ``n``, ``negative_prompt``, ``seed`` and ``parameters``.
     :param max_concurrency: requests at the gateway at once; a throttled batch slows down by itself.
     :param requests_per_minute: requests started, evenly spread.
@@ -44,6 +47,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
 
     template_fields: Sequence[str] = (
         "requests",
+        "inputs_from",
         "persist_to",
         "model",
         "size",
@@ -69,6 +73,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         *,
         requests: Any,
         persist_to: str,
+        inputs_from: list[str] | None = None,
         model: str | None = None,
         size: Any = None,
         n: Any = None,
@@ -91,6 +96,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         super().__init__(**with_policy(kwargs, retry_policy))
         self.requests = requests
         self.persist_to = persist_to
+        self.inputs_from = inputs_from
         self.model = model
         self.size = size
         self.n = n

@@ -27,7 +27,7 @@ OPERATORS = {
     QwenImageTranslateOperator: {*SHARED, "images", "source_lang", "target_lang", "terminologies"}
     - {"size", "n", "negative_prompt", "seed"},
     # Section 7; a batch says of every image where it is kept, and has no triggers.
-    QwenImageBatchOperator: {*SHARED, "requests", "max_concurrency", "requests_per_minute", "max_images", "on_error", "resume"}
+    QwenImageBatchOperator: {*SHARED, "requests", "inputs_from", "max_concurrency", "requests_per_minute", "max_images", "on_error", "resume"}
     - {"prompt", "deferrable", "on_partial"},
 }  # fmt: skip
 # Of another value than any default, and accepted as they are.
@@ -35,7 +35,7 @@ WRITTEN = {
     "prompt": "a teapot", "model": "wan2.7-image", "size": "2K", "n": 3, "negative_prompt": "text", "seed": 0,
     "parameters": {"watermark": False}, "qwenimage_conn_id": "ours", "persist_to": "s3://bucket/p/", "aws_conn_id": None,
     "deferrable": True, "poll_interval": 1.5, "job_timeout": 60.0, "on_unknown_outcome": "resubmit", "on_partial": "fail",
-    "retry_policy": None, "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "max_concurrency": 2,
+    "retry_policy": None, "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "inputs_from": ["data"], "max_concurrency": 2,
     "requests_per_minute": 9, "max_images": 7, "on_error": "continue", "resume": False,
 }  # fmt: skip
 

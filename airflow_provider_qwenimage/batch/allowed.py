@@ -1,0 +1,74 @@
+"""
+Which input images the rows of a batch may name.
+
+Whoever writes a rows file is often not whoever wrote the Dag, and must not read with the worker's rights: no file of
+the worker, and no bucket but the one the rows came from, unless the author says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.options import ANY_LINK, BY_FORM
+from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.storage.s3 import lies_below, split_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class AllowedInputs:
+    """
+    What ``inputs_from`` allows.
+
+    :param entries: ``http``, ``https``, ``data``, ``s3://bucket/prefix/`` or folders of the worker.
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._entries = tuple(entries)
+        self._forms = {each for each in self._entries if each in BY_FORM}
+        if ANY_LINK in self._forms:
+            self._forms.add("https")
+        self._prefixes = [each for each in self._entries if each.startswith("s3://")]
+        self._folders = [Path(each).resolve() for each in self._entries if each.startswith("/")]
+
+    @classmethod
+    def of(cls, inputs_from: Sequence[str] | None, *, rows_file: str | None) -> AllowedInputs | None:
+        """
+        Return what holds for a batch; ``None`` where its rows are the author's own and may name anything.
+
+        :param rows_file: the object the rows are read from.
+        """
+        if inputs_from is not None:
+            return cls(inputs_from)
+        if rows_file is None:
+            return None
+        bucket, _ = split_uri(rows_file, field="requests")
+        return cls((ANY_LINK, "data", f"s3://{bucket}/"))
+
+    def check(self, images: Sequence[str]) -> None:
+        """
+        Refuse images that come from elsewhere; none is looked at for it.
+
+        :raises InvalidRequest: naming ``images[i]``.
+        """
+        for index, image in enumerate(images):
+            if not self._allows(image.strip()):
+                allowed = ", ".join(self._entries) or "nothing"
+                shown = redact(image, limit=120)
+                raise InvalidRequest(
+                    f"images[{index}]", f"{shown} is from elsewhere than inputs_from allows: {allowed}"
+                )
+
+    def _allows(self, image: str) -> bool:
+        form = image.partition(":")[0].lower()
+        if form in BY_FORM:
+            return form in self._forms
+        if form == "s3":
+            return any(lies_below(image, prefix) for prefix in self._prefixes)
+        if "\0" in image or not self._folders:
+            return False
+        path = Path(image).resolve()  # a link out of the folder leads out of it
+        return any(path.is_relative_to(folder) for folder in self._folders)

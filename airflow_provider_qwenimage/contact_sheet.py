@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # all that Markdown lets a backslash make plain
+# Airflow's pages make links of addresses, also of escaped ones: mdast-util-gfm-autolink-literal 2 looks for
+# ``https?://``, ``www.`` and ``name@host`` in the text that is to be shown. A word joiner, unseen, breaks all of them.
+_ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
+_JOINER = "\u2060"
 _PROMPT_LENGTH = 160
 
 
@@ -63,4 +67,4 @@ def _plain(text: object) -> str:
     words = " ".join(str(text or "").split())
     if len(words) > _PROMPT_LENGTH:
         words = words[:_PROMPT_LENGTH] + "…"
-    return _PUNCTUATION.sub(r"\\\1", words)
+    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub(_JOINER, words))

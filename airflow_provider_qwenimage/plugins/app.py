@@ -18,11 +18,15 @@ from starlette.concurrency import run_in_threadpool  # noqa: TID253
 from starlette.responses import StreamingResponse  # noqa: TID253
 
 from airflow_provider_qwenimage.plugins import serving
-from airflow_provider_qwenimage.plugins.records import Instance, Records
+from airflow_provider_qwenimage.plugins.records import Instance, Recorded, Records
 from airflow_provider_qwenimage.plugins.rest import RestApi
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import Receive, Scope, Send
+
+    from airflow_provider_qwenimage.storage.s3 import StoredObject
 
 # The page cannot turn text into HTML, not even by mistake: that is what the last rule is for.
 _POLICY = (
@@ -111,18 +115,40 @@ async def image(request: Request, instance: _TheInstance, uri: str, download: bo
 
 
 @app.get("/manifest", dependencies=[_may_read_xcom])
-async def manifest(request: Request, instance: _TheInstance) -> Response:
-    """Serve the manifest the task instance wrote."""
+async def manifest(
+    request: Request, instance: _TheInstance, page: Annotated[int | None, Query(ge=0)] = None
+) -> Response:
+    """
+    Serve the manifest the task instance wrote, as it lies in the bucket.
+
+    :param page: only the images of this page, counted from 0, and how many pages there are.
+    """
     recorded = await _records.of(instance, _api(request))
     if recorded.manifest is None:
         raise HTTPException(404, "This task instance recorded no manifest.")
     try:
-        found = await run_in_threadpool(
-            serving.manifest, recorded.manifest, owner=instance, aws_conn_id=recorded.aws_conn_id
-        )
+        return await run_in_threadpool(_manifest, recorded.manifest, instance, recorded, page)
     except serving.NotServed as error:
         raise HTTPException(404, str(error)) from error
-    return Response(found.dump(), media_type="application/json")
+
+
+def _manifest(uri: str, instance: Instance, recorded: Recorded, page: int | None) -> Response:
+    conn_id = recorded.aws_conn_id
+    listing = recorded.listing or serving.listing(uri, owner=instance, aws_conn_id=conn_id)
+    if page is None:
+        found = serving.manifest(uri, of=listing, aws_conn_id=conn_id)
+        headers = {"Content-Length": str(found.size)}
+        return StreamingResponse(_chunks(found), media_type="application/json", headers=headers)
+    if page >= listing.pages:
+        raise HTTPException(404, "The manifest has no such page.")
+    images = serving.page(uri, page, of=listing, aws_conn_id=conn_id)
+    body = b'{"pages": %d, "images": %b}' % (listing.pages, images)
+    return Response(body, media_type="application/json")
+
+
+def _chunks(found: StoredObject) -> Iterator[bytes]:
+    with found:
+        yield from found.chunks()
 
 
 def _api(request: Request) -> RestApi:

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool  # noqa: TID253
 
 from airflow_provider_qwenimage.plugins import serving
+from airflow_provider_qwenimage.plugins.listing import Digests, is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_qwenimage.plugins.listing import Listing
     from airflow_provider_qwenimage.plugins.rest import RestApi
 
 _FRESH = 15.0  # seconds one page's worth of requests shares what was read
 _KEPT = 64
+_KEPT_IMAGES = 200_000  # some 40 MiB
+# A record of Airflow's database holds no more.
+_LAST_MAP_INDEX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Instance:
     @property
     def is_one(self) -> bool:
         """Whether this names one instance: ``~`` means any to the REST API, and a slash would leave the path."""
+        if self.map_index > _LAST_MAP_INDEX:
+            return False
         return not any(part in ("", "~", ".", "..") or "/" in part for part in self._parts)
 
     @property
@@ -49,14 +56,16 @@ class Recorded:
     """
     What one task instance said it stored.
 
-    :param images: digest of the bytes by URI.
+    :param images: digests of the bytes by URI.
     :param manifest: the manifest's URI.
+    :param listing: what it lists, where nothing else says what there is.
     :param aws_conn_id: the connection it stored them with.
     """
 
-    images: dict[str, str]
+    images: Digests
     manifest: str | None
     aws_conn_id: str | None
+    listing: Listing | None = None
 
 
 class Records:
@@ -73,43 +82,48 @@ class Records:
         """
         now = time.monotonic()
         until, recorded = self._kept.get(instance, (0.0, None))
-        if recorded is None or until < now or (uri is not None and uri not in recorded.images):
-            recorded = await _read(instance, api)
-            while len(self._kept) >= _KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept.pop(instance, None)
-            self._kept[instance] = (now + _FRESH, recorded)
+        if recorded is None or until < now or (uri is not None and recorded.images.get(uri) is None):
+            recorded = await _read(instance, api, known=recorded.listing if recorded else None)
+            self._keep(instance, recorded)
         return recorded
 
+    def _keep(self, instance: Instance, recorded: Recorded) -> None:
+        self._kept.pop(instance, None)
+        self._kept[instance] = (time.monotonic() + _FRESH, recorded)
+        while len(self._kept) > _KEPT or (len(self._kept) > 1 and self._images() > _KEPT_IMAGES):
+            del self._kept[next(iter(self._kept))]
 
-async def _read(instance: Instance, api: RestApi) -> Recorded:
+    def _images(self) -> int:
+        return sum(len(recorded.images) for _, recorded in self._kept.values())
+
+
+async def _read(instance: Instance, api: RestApi, *, known: Listing | None) -> Recorded:
     stored = await _xcom(instance, "stored", api)
     manifest = await _xcom(instance, "manifest", api)
     named = manifest.get("uri") if isinstance(manifest, dict) else None
     uri = str(named) if _is_text(named) else None
     if not isinstance(stored, list) and uri is None:
-        return Recorded(images={}, manifest=None, aws_conn_id=None)
+        return Recorded(images=Digests(), manifest=None, aws_conn_id=None)
     aws_conn_id = await _aws_conn_id(instance, api)
     if isinstance(stored, list):
-        images = dict(_digests(stored))
-    else:
-        # Large sets push their manifest only; it names its task, so it is as good as the task's own word.
-        images = await run_in_threadpool(_listed, str(uri), instance, aws_conn_id)
-    return Recorded(images=images, manifest=uri, aws_conn_id=aws_conn_id)
+        return Recorded(images=Digests(_digests(stored)), manifest=uri, aws_conn_id=aws_conn_id)
+    # Large sets push their manifest only; it names its task, so it is as good as the task's own word.
+    listing = await run_in_threadpool(_listed, str(uri), instance, aws_conn_id, known)
+    images = listing.digests if listing else Digests()
+    return Recorded(images=images, manifest=uri, aws_conn_id=aws_conn_id, listing=listing)
 
 
 def _digests(stored: list[Any]) -> Iterator[tuple[str, str]]:
     for image in stored:
-        if isinstance(image, dict) and _is_text(image.get("uri")) and _is_text(image.get("sha256")):
+        if isinstance(image, dict) and _is_text(image.get("uri")) and is_digest(image.get("sha256")):
             yield image["uri"], image["sha256"]
 
 
-def _listed(uri: str, instance: Instance, aws_conn_id: str | None) -> dict[str, str]:
+def _listed(uri: str, instance: Instance, aws_conn_id: str | None, known: Listing | None) -> Listing | None:
     try:
-        found = serving.manifest(uri, owner=instance, aws_conn_id=aws_conn_id)
+        return serving.listing(uri, owner=instance, aws_conn_id=aws_conn_id, known=known)
     except serving.NotServed:
-        return {}
-    return {image.uri: image.sha256 for image in found.images}
+        return None
 
 
 async def _xcom(instance: Instance, key: str, api: RestApi) -> Any:

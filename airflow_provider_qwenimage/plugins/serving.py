@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,23 +13,39 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.images.formats import content_type
-from airflow_provider_qwenimage.models.manifest import Manifest
+from airflow_provider_qwenimage.plugins.listing import NotAManifest, scan
+from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.s3 import S3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_qwenimage.plugins.listing import Listing
     from airflow_provider_qwenimage.plugins.records import Instance
     from airflow_provider_qwenimage.storage.s3 import StoredObject
 
+log = logging.getLogger(__name__)
+
 _HEAD = 1024
-_MANIFEST_LIMIT = 16 * 1024 * 1024
+_MANIFEST_LIMIT = 256 * 1024 * 1024  # is read as a stream; the time it takes is bounded by this
 _CONNECTIONS = 32
 _RENEWED = 300  # seconds after which a connection is read again
 
 
 class NotServed(Exception):
-    """What lies there is not what was recorded; the message is for the person who looks."""
+    """
+    What lies there is not what was recorded.
+
+    It says the same of what is gone, of another's and of what may not be read: whoever writes a record learns nothing
+    of a bucket from it. The log of the API server tells which it is.
+    """
+
+    def __init__(self, uri: str, why: object) -> None:
+        super().__init__(
+            f"{uri} cannot be shown: it is gone, has been replaced, or may not be read. "
+            "The log of the API server says more."
+        )
+        log.warning("The gallery does not serve %s: %s", redact(uri, limit=300), redact(why, limit=500))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +78,75 @@ def image(uri: str, *, sha256: str, aws_conn_id: str | None) -> ServedImage:
     :raises NotServed: it is gone, another by now, or no image.
     """
     stored = _open(uri, aws_conn_id)
-    head = stored.head(_HEAD)
+    with _told(uri):
+        head = stored.head(_HEAD)
     kind = content_type(head)
     if stored.sha256 == sha256 and kind is not None:
         return ServedImage(kind, stored.size, head, stored)
     stored.body.close()
-    raise NotServed(f"{uri} is not the image that was recorded: it has been replaced since.")
+    raise NotServed(uri, "it is no image, or not the one that was recorded")
 
 
-def manifest(uri: str, *, owner: Instance, aws_conn_id: str | None) -> Manifest:
+def listing(uri: str, *, owner: Instance, aws_conn_id: str | None, known: Listing | None = None) -> Listing:
     """
-    Read the manifest a task instance recorded.
+    Read what the manifest of a task instance lists.
 
+    :param known: what it listed when it was read last; it is not read again where it is the same.
     :raises NotServed: it is gone, or is no manifest of that task instance.
     """
-    with _open(uri, aws_conn_id) as stored:
-        text = stored.head(_MANIFEST_LIMIT)
-    try:
-        found = Manifest.load(text, where=uri)
-    except InvalidRequest as error:
-        raise NotServed(str(error)) from error
-    names = (found.dag_id, found.run_id, found.task_id, found.map_index)
-    if names != (owner.dag_id, owner.run_id, owner.task_id, owner.map_index):
-        raise NotServed(f"{uri} is the manifest of another task by now.")
-    return found
+    with _open(uri, aws_conn_id) as stored, _told(uri):
+        if known is not None and known.etag == stored.etag != "":
+            return known
+        if stored.size > _MANIFEST_LIMIT:
+            raise NotAManifest(f"it has {stored.size} bytes")
+        found = scan(stored.chunks())
+        if found.owner != (owner.dag_id, owner.run_id, owner.task_id, owner.map_index):
+            raise NotAManifest(f"it is of another task: {found.owner}")
+        return replace(found, etag=stored.etag)
 
 
-def _open(uri: str, aws_conn_id: str | None) -> StoredObject:
+def page(uri: str, number: int, *, of: Listing, aws_conn_id: str | None) -> bytes:
+    """
+    Read one page of the images that a manifest lists, and return it as a list in JSON.
+
+    :raises NotServed: it is another manifest by now.
+    """
+    span = of.starts[number], of.starts[number + 1]
+    with _open(uri, aws_conn_id, span=span) as stored, _told(uri):
+        text = b"[" + stored.head(span[1] - span[0]).rstrip(b", \t\r\n") + b"]"
+        if stored.etag != of.etag or not of.digests.hold(text):
+            raise NotAManifest("it is another by now")
+        return text
+
+
+def manifest(uri: str, *, of: Listing, aws_conn_id: str | None) -> StoredObject:
+    """
+    Open a manifest that was read through.
+
+    :raises NotServed: it is gone, or another by now.
+    """
+    stored = _open(uri, aws_conn_id)
+    if stored.etag == of.etag:
+        return stored
+    stored.body.close()
+    raise NotServed(uri, "it has been replaced while it was read")
+
+
+def _open(uri: str, aws_conn_id: str | None, *, span: tuple[int, int] | None = None) -> StoredObject:
+    with _told(uri):
+        try:
+            return _s3(aws_conn_id, int(time.monotonic() // _RENEWED)).open(uri, span=span)
+        except AirflowNotFoundException as error:
+            raise NotServed(uri, f"the API server knows no connection {aws_conn_id}") from error
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """Give whatever is wrong with an object one and the same name."""
     try:
-        return _s3(aws_conn_id, int(time.monotonic() // _RENEWED)).open(uri)
-    except AirflowNotFoundException as error:
-        raise NotServed(f"The API server knows no connection {aws_conn_id}.") from error
-    except TransferError as error:
-        raise NotServed(error.what) from error
-    except InvalidRequest as error:
-        raise NotServed(str(error)) from error
+        yield
+    except (TransferError, InvalidRequest, NotAManifest) as error:
+        raise NotServed(uri, error) from error
 
 
 @lru_cache(maxsize=_CONNECTIONS)

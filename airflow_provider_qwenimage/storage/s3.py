@@ -121,15 +121,17 @@ class S3:
                 self._made = self._connected()
             return self._made
 
-    def open(self, uri: str) -> StoredObject:
+    def open(self, uri: str, *, span: tuple[int, int] | None = None) -> StoredObject:
         """
         Start to read an object.
 
+        :param span: the first byte to read and the one after the last; ``size`` is then of what lies between.
         :raises TransferError: it cannot be read; ``status`` tells what S3 answered, where it did.
         """
         bucket, key = split_object(uri)
         with translated("read", uri):
-            answer = self.client.get_object(Bucket=bucket, Key=key)
+            part = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+            answer = self.client.get_object(Bucket=bucket, Key=key, **part)
         return StoredObject(
             uri=uri,
             size=answer["ContentLength"],

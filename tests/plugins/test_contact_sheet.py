@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -64,6 +65,31 @@ def test_a_prompt_is_no_markdown(prompt):
         shown[at - 1] == "\\" for at, sign in enumerate(shown) if sign in "<>|*_`[]()!~&" and sign != "\\"
     )
     assert shown.replace("\\\\", "\0").replace("\\", "").replace("\0", "\\") == prompt
+
+
+# What Airflow's pages make links of in a text, escaped or not (mdast-util-gfm-autolink-literal 2.0.1).
+AUTOLINKS = (
+    re.compile(r"(https?://|www(?=\.))([-.\w]+)([^ \t\r\n]*)", re.IGNORECASE),
+    re.compile(r"([-.\w+]+)@([-\w]+(?:\.[-\w]+)+)"),
+)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "see https://login.evil.example/ now",
+        "HTTP://evil.example",
+        "WWW.evil.example",
+        "x (www.evil.example)",
+        "mail boss@evil.example",
+        "https://a@www.evil.example",
+    ],
+)
+def test_an_address_in_a_prompt_is_no_link(prompt):
+    (line,) = contact_sheet(stored(prompt), **OF, columns=1).splitlines()[-1:]
+    shown = line.removeprefix("| ").removesuffix(" |").replace("\\", "")
+    assert not any(pattern.search(shown) for pattern in AUTOLINKS)
+    assert shown.replace("\u2060", "") == prompt
 
 
 def test_a_prompt_of_many_lines_stays_in_its_cell_and_a_long_one_is_cut():

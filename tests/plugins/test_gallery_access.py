@@ -96,11 +96,24 @@ def test_what_the_task_did_not_record_is_not_there(anna, shown):
         {"run_id": "../../secrets/dagRuns/x"},
         {"task_id": "store/xcomEntries/stored"},
         {"map_index": 0},
+        {"map_index": 2**31},
+        {"map_index": 10**30},
         {"run_id": ""},
     ],
 )
 def test_another_task_instance_does_not_have_it(anna, shown, changed):
     assert anna.get("/qwenimage/image", params=shown.query(**changed)).status_code == 404
+
+
+@pytest.mark.parametrize("number", [1, 2**31, 10**30])
+def test_a_page_that_the_manifest_has_not_is_404(anna, shown, number):
+    query = shown.query(uri=None)
+    (only,) = [anna.get("/qwenimage/manifest", params={**query, "page": 0}).raise_for_status().json()]
+    assert (only["pages"], [image["uri"] for image in only["images"]]) == (
+        1,
+        [image["uri"] for image in shown.stored],
+    )
+    assert anna.get("/qwenimage/manifest", params={**query, "page": number}).status_code == 404
 
 
 @pytest.mark.parametrize("missing", ["dag_id", "run_id", "task_id", "uri"])

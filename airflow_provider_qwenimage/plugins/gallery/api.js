@@ -1,6 +1,6 @@
 // Airflow's public REST API, read as the user who looks: Airflow decides what they may see.
 
-import { manifestAddress, scope } from "./scope.js";
+import { manifestPage, scope } from "./scope.js";
 
 const ROOT = new URL("../api/v2/", document.baseURI);
 const PAGE = 100; // the largest page Airflow gives by default
@@ -65,13 +65,17 @@ export async function value({ taskId, mapIndex }, key) {
   }
 }
 
-/** The manifest a task instance wrote. */
-export async function manifest(of) {
-  const answer = await fetch(manifestAddress(of));
-  if (!answer.ok) {
-    throw new Refused("The manifest cannot be read.");
+/** The images of the manifest a task instance wrote, page by page. */
+export async function* listed(of) {
+  for (let page = 0, pages = 1; page < pages; page += 1) {
+    const answer = await fetch(manifestPage(of, page));
+    if (!answer.ok) {
+      throw new Refused(`The manifest of ${of.taskId} cannot be read any further.`);
+    }
+    const found = await answer.json();
+    pages = found.pages;
+    yield found.images;
   }
-  return answer.json();
 }
 
 /** Failed task instances of this provider's operators. */

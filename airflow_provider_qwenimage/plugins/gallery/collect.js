@@ -1,8 +1,10 @@
 // Finds out what was stored, what is not (yet), what failed and what it cost.
 
-import { failed, forEach, manifest, pushed, raised, value } from "./api.js";
+import { failed, forEach, listed, pushed, raised, Refused, value } from "./api.js";
+import { plain, text } from "./plain.js";
 import { owner, scope } from "./scope.js";
 
+const LISTED = 50_000; // images of one manifest that the page holds
 const COSTED = 100; // requests of a run whose cost is looked up; each takes two reads
 
 const withoutQuery = (url) => (typeof url === "string" ? url.split(/[?#]/, 1)[0] : "");
@@ -20,17 +22,14 @@ export async function collect(page) {
   const [stored, manifests, made, unmade] = await Promise.all(keys.map((name) => pushed(name)));
   const known = new Map(); // by the address it came from
   const read = async (of, wanted = () => true) => {
-    const cards = list(await value(of, "stored")).map((image) => ({ ...image, owner: owner(of.taskId, of.mapIndex) }));
+    const cards = list(await value(of, "stored")).map((image) => plain(image, owner(of.taskId, of.mapIndex)));
     cards.forEach((card) => known.set(withoutQuery(card.url), card).set(card.uri, card));
     page.images(cards.filter(wanted));
   };
   await forEach(stored, read);
   const told = new Set(stored.map(key));
   // Large sets push their manifest only.
-  await forEach(manifests.filter((of) => !told.has(key(of))), async (of) => {
-    const { images } = await manifest(of).catch(() => ({ images: [] }));
-    page.images(images.map((image) => ({ ...image, owner: owner(of.taskId, of.mapIndex) })));
-  });
+  await forEach(manifests.filter((of) => !told.has(key(of))), (of) => pagesOf(of, page));
   const reasons = new Set(unmade.map(key));
   // A task that stores what another one made has no cost of its own.
   const paid = made.length > 0 || stored.length === 0 ? made : await pushed("images", { ofRun: true });
@@ -38,10 +37,28 @@ export async function collect(page) {
     requests(paid, { own: made.length > 0, known, page, read }),
     forEach(unmade, async (of) => {
       const who = owner(of.taskId, of.mapIndex);
-      page.failures(list(await value(of, "failures")).map((failure) => ({ ...failure, owner: who })));
+      page.failures(list(await value(of, "failures")).map((one) => ({ index: one.index, reason: text(one.reason), owner: who })));
     }),
     others(reasons, page),
   ]);
+}
+
+/** The images that a manifest lists, as they are read. */
+async function pagesOf(of, page) {
+  const who = owner(of.taskId, of.mapIndex);
+  let count = 0;
+  try {
+    for await (const images of listed(of)) {
+      page.images(list(images).map((image) => plain(image, who)));
+      count += images.length;
+      if (count >= LISTED) {
+        page.note(`Only the first ${count} images of ${who.name} are shown; its manifest lists all.`);
+        return;
+      }
+    }
+  } catch (error) {
+    page.note(error instanceof Refused ? error.message : `The manifest of ${who.name} cannot be read.`);
+  }
 }
 
 /** Look at what the gateway delivered: its cost, and the images no task has stored. */
@@ -53,20 +70,21 @@ async function requests(made, { own, known, page, read }) {
   const deliveries = [];
   await forEach(made, async (of) => {
     const [images, usage] = await Promise.all([value(of, "images"), value(of, "usage").catch(() => null)]);
-    deliveries.push({ of, images: list(images), usage: usage ?? {} });
+    const who = owner(of.taskId, of.mapIndex);
+    deliveries.push({ images: list(images).map((image) => plain(image, who)), usage: plain(usage) });
   });
   if (own) {
     await elsewhere(deliveries, known, read);
   }
-  for (const { of, images, usage } of deliveries) {
-    const cost = typeof usage.cost === "number" && images.length > 0 ? usage.cost / images.length : null;
+  for (const { images, usage } of deliveries) {
+    const cost = usage.cost !== null && images.length > 0 ? usage.cost / images.length : null;
     const unstored = [];
     for (const image of images) {
       const card = known.get(withoutQuery(image.url));
       if (card) {
         Object.assign(card, { cost, currency: usage.currency });
       } else {
-        unstored.push({ ...image, cost, currency: usage.currency, owner: owner(of.taskId, of.mapIndex) });
+        unstored.push({ ...image, cost, currency: usage.currency });
       }
     }
     if (own) {
@@ -95,6 +113,6 @@ async function others(reasons, page) {
   const silent = (await failed().catch(() => [])).filter((of) => !reasons.has(key(of)));
   await forEach(silent, async (of) => {
     const reason = await raised(of).catch(() => null);
-    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: reason ?? "The task failed; its log says why." }]);
+    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: text(reason) ?? "The task failed; its log says why." }]);
   });
 }

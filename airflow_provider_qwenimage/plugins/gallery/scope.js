@@ -25,3 +25,4 @@ function address(page, { taskId, mapIndex }, more = {}) {
 export const imageAddress = (of, uri) => address("image", of, { uri });
 export const downloadAddress = (of, uri) => address("image", of, { uri, download: true });
 export const manifestAddress = (of) => address("manifest", of);
+export const manifestPage = (of, page) => address("manifest", of, { page });

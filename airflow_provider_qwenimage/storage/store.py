@@ -21,18 +21,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_qwenimage import telemetry
-from airflow_provider_qwenimage.exceptions import (
-    BlockedHost,
-    ImageExpired,
-    ImageTooLarge,
-    QwenImageError,
-    TransferError,
-)
+from airflow_provider_qwenimage.exceptions import QwenImageError, TransferError
 from airflow_provider_qwenimage.images.checked import measure, receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
 from airflow_provider_qwenimage.models.coercion import build
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, Outcome, StoredImage
 from airflow_provider_qwenimage.models.options import StoreOptions
+from airflow_provider_qwenimage.payment.consequences import consequence
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.bucket import Bucket
 from airflow_provider_qwenimage.storage.filename import Filename
@@ -48,8 +43,6 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.storage.sources import ImageSource
 
 log = logging.getLogger(__name__)
-
-_LASTING = (ImageExpired, ImageTooLarge, BlockedHost)  # a retry meets them again
 
 
 class Trust(Protocol):
@@ -188,11 +181,13 @@ class ImageStore:
                 except (QwenImageError, OSError) as error:
                     errors.append(error)
                     failures.append(Failure(index=index, reason=redact(error)))
-        except BaseException:  # the task is being killed: what waits stops, what has not begun never does
+        except BaseException:
+            # The task is being ended: what has not begun never does, what is under way looks up between two chunks, and
+            # nobody waits for a host that sends none.
             self._stopped.set()
+            workers.shutdown(wait=False, cancel_futures=True)
             raise
-        finally:
-            workers.shutdown(cancel_futures=True)
+        workers.shutdown()
         return self.finish(images, failures=failures, missing=missing, errors=errors)
 
     def store_one(self, source: ImageSource, *, index: int) -> StoredImage:
@@ -236,7 +231,7 @@ class ImageStore:
             self._prefix.leave(images)
         except TransferError as error:  # the failures themselves are what has to be told
             log.warning("%s", error)
-        lasting = bool(errors) and all(isinstance(error, _LASTING) for error in errors)
+        lasting = bool(errors) and all(map(_is_met_again, errors))
         return Outcome(tuple(images), tuple(failures), cause=next(iter(errors), None), lasting=lasting)
 
     def _arrival(self, source: ImageSource) -> Downloaded:
@@ -254,9 +249,18 @@ class ImageStore:
             verify=options.verify,
             max_connections=options.max_concurrency,
             sleep=self._sleep,
+            stopped=self._stopped.is_set,
             authorize=authorize,
         )
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise TransferError("The task was stopped")
+
+
+def _is_met_again(error: Exception) -> bool:
+    """Whether another try at storing can only meet it again: a dead link, too large, a closed host."""
+    return isinstance(error, QwenImageError) and consequence(error, state="delivered").retry in (
+        "never",
+        "told",
+    )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from airflow_provider_qwenimage.images import xmp
 from airflow_provider_qwenimage.images.exif import user_comment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 # The terms that name a model's work: https://cv.iptc.org/newscodes/digitalsourcetype/ (as of 2024-09-17)
 _TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -74,6 +74,16 @@ class Marks:
         """Whether they let a machine see that the image is generated."""
         terms = {term.rpartition("/")[2] for term in (self.digital_source_type or "").split(_SEVERAL)}
         return self.c2pa or self.tc260 is not None or not terms.isdisjoint(_GENERATED)
+
+    @classmethod
+    def told(cls, origin: Mapping[str, Any]) -> Self:
+        """Return what a manifest tells as ``origin``; what is not as ``as_json`` writes it tells nothing."""
+        source, label = origin.get("digital_source_type"), origin.get("tc260")
+        return cls(
+            origin.get("c2pa") is True,
+            source if isinstance(source, str) else None,
+            {str(name): str(value) for name, value in label.items()} if isinstance(label, dict) else None,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``origin`` of image objects and manifests."""

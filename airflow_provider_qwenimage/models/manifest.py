@@ -63,7 +63,13 @@ class ImageFields(BaseModel):
 
 
 class StoredImage(ImageFields, _Bytes):
-    """One image in the bucket; also an element of the XCom key ``stored``."""
+    """
+    One image in the bucket; also an element of the XCom key ``stored``.
+
+    :param origin: the marks of origin in the bytes that arrived; ``None`` where nobody looked.
+    """
+
+    origin: dict[str, JsonValue] | None = None
 
     def xcom(self) -> dict[str, Any]:
         """Return it as plain JSON."""

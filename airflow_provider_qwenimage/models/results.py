@@ -34,6 +34,7 @@ class GeneratedImage(_Result):
     :param index: position in the reply, failed items counted.
     :param size: what came: ``"1328*1328"`` by the stored bytes or the reply; where neither says, what was asked for.
     :param asked_size: what was asked for, as it was sent: pixels or a tier.
+    :param origin: the marks of origin in its bytes, where they were stored by the same task.
     """
 
     url: str | None
@@ -48,6 +49,7 @@ class GeneratedImage(_Result):
     request_id: str | None = None
     created_at: Moment
     expires_at: Moment | None = None
+    origin: dict[str, Any] | None = None
     data: bytes | None = Field(default=None, exclude=True, repr=False)
 
 

@@ -244,7 +244,15 @@ def persist(operator: ImageBaseOperator, context: Context, generation: Generatio
     operator.tell(context, outcome)
     outcome.raise_if_incomplete()
     images = [
-        image.model_copy(update={"url": stored.uri, "data": None, "expires_at": None, "size": stored.size})
+        image.model_copy(
+            update={
+                "url": stored.uri,
+                "data": None,
+                "expires_at": None,
+                "size": stored.size,
+                "origin": stored.origin,
+            }
+        )
         for image, stored in zip(generation.images, outcome.images, strict=True)
     ]
     return generation.model_copy(update={"images": tuple(images)})

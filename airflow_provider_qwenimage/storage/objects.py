@@ -7,12 +7,13 @@ import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import TransferError
 from airflow_provider_qwenimage.images.checked import Measured, receive
 from airflow_provider_qwenimage.images.formats import ImageFacts, extension
+from airflow_provider_qwenimage.images.origin import Marks
 from airflow_provider_qwenimage.models.manifest import StoredImage
 
 if TYPE_CHECKING:
@@ -155,11 +156,15 @@ def measured(image: StoredImage) -> Measured:
         ext=extension(image.content_type),
         width=image.width,
         height=image.height,
+        marks=None if image.origin is None else Marks.told(image.origin),
     )
     return Measured(size=image.bytes, sha256=image.sha256, facts=facts)
 
 
 def _record(uri: str, image: Measured, source: ImageSource, index: int) -> StoredImage:
+    read: dict[str, Any] = {"size": f"{image.facts.width}*{image.facts.height}"}
+    if image.facts.marks is not None:  # of a copy nobody reads them again: what its record told still holds
+        read["origin"] = image.facts.marks.as_json()
     return StoredImage(
         uri=uri,
         index=index,
@@ -168,7 +173,7 @@ def _record(uri: str, image: Measured, source: ImageSource, index: int) -> Store
         sha256=image.sha256,
         width=image.facts.width,
         height=image.facts.height,
-        **{**source.fields.model_dump(), "size": f"{image.facts.width}*{image.facts.height}"},
+        **{**source.fields.model_dump(), **read},
     )
 
 

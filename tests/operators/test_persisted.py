@@ -25,10 +25,10 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch, simulator):
     """Watch the clients that come from Airflow's hook; they do what they always do."""
-    watched, make = Seen(), S3Hook.get_conn
+    watched, make = Seen(), S3Hook.get_client_type
 
-    def get_conn(hook):
-        client = make(hook)
+    def get_client_type(hook, **options):
+        client = make(hook, **options)
         close = client.close
         watched.clients.append(client)
         client.close = lambda: (watched.closed.append(client), close())
@@ -38,7 +38,7 @@ def seen(monkeypatch, simulator):
         )
         return client
 
-    monkeypatch.setattr(S3Hook, "get_conn", get_conn)
+    monkeypatch.setattr(S3Hook, "get_client_type", get_client_type)
     return watched
 
 

@@ -9,12 +9,23 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from demo.processes import ServiceFailed, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Tls(NamedTuple):
+    """
+    What a server shows of itself over TLS: paths of PEM files.
+
+    :param certificate: also the bundle that clients check it against.
+    """
+
+    certificate: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +35,21 @@ class LocalS3:
 
     :param url: its endpoint.
     :param folder: where the buckets are folders; ``None`` when it keeps them in memory.
+    :param verify: the bundle its certificate is checked against, where it speaks TLS.
     """
 
     url: str
     access_key: str
     secret_key: str = field(repr=False)
     folder: Path | None = None
+    verify: str | None = None
 
     @property
     def connection(self) -> str:
         """The Airflow connection to it, as ``AIRFLOW_CONN_*`` takes it."""
         extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
+        if self.verify:
+            extra["verify"] = self.verify
         fields = {"conn_type": "aws", "login": self.access_key, "password": self.secret_key, "extra": extra}
         return json.dumps(fields)
 
@@ -48,6 +63,7 @@ class LocalS3:
             region_name="us-east-1",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            verify=self.verify,
         )
 
 
@@ -61,21 +77,24 @@ def rclone_program() -> str:
 
 
 @contextmanager
-def serving(folder: Path, *, log: Path) -> Iterator[LocalS3]:
+def serving(folder: Path, *, log: Path, tls: Tls | None = None) -> Iterator[LocalS3]:
     """
     Serve ``folder`` while the block runs; its subfolders are the buckets.
 
+    :param tls: speak TLS.
     :raises ServiceFailed: it did not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access_key, secret_key = "local", secrets.token_hex(16)
     command = (rclone_program(), "serve", "s3", str(folder), "--addr", "127.0.0.1:0", "--config", "")
+    certificate = ("--cert", tls.certificate, "--key", tls.key) if tls else ()
     # Not in the command line, where `ps` shows it; quoted, because rclone reads this variable as CSV.
     key = {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'}
     with service(
-        command, ready=r"Starting s3 server on \[(http://[^\]]+?)/\]", log=log, environ=key
+        (*command, *certificate), ready=r"Starting s3 server on \[(https?://[^\]]+?)/\]", log=log, environ=key
     ) as ready:
-        yield LocalS3(url=ready[1], access_key=access_key, secret_key=secret_key, folder=folder)
+        verify = tls.certificate if tls else None
+        yield LocalS3(ready[1], access_key, secret_key, folder=folder, verify=verify)
 
 
-__all__ = ["LocalS3", "ServiceFailed", "rclone_program", "serving"]
+__all__ = ["LocalS3", "ServiceFailed", "Tls", "rclone_program", "serving"]

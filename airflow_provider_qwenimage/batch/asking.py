@@ -150,7 +150,8 @@ class Asking:
 
     def _with_images(self, request: Request) -> Plan:
         row = check(request, gateway=self._settings.gateway).model
-        images = Inputs(self._settings, row, self._s3).ready(getattr(request, "images", ()))
+        boxes = getattr(request, "boxes", None) or ()
+        images = Inputs(self._settings, row, self._s3, boxes=boxes).ready(getattr(request, "images", ()))
         planned = calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
         return calls.spelled(planned)
 

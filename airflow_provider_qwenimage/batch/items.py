@@ -192,6 +192,7 @@ def _foreseen(request: Request, settings: Settings) -> Plan:
     """Plan a request as it will be sent, without reading its input images."""
     if images := getattr(request, "images", ()):
         row = check(request, gateway=settings.gateway).model
-        stand_ins = Inputs(settings, row, S3(None)).foreseen(images)
+        boxes = getattr(request, "boxes", None) or ()
+        stand_ins = Inputs(settings, row, S3(None), boxes=boxes).foreseen(images)
         request = request.model_copy(update={"images": stand_ins})
     return calls.plan(settings, request, inline=True)

@@ -40,11 +40,13 @@ from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.s3 import split_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import IO
 
     from airflow_provider_qwenimage.catalog.models import Model
     from airflow_provider_qwenimage.gateway.connection import Settings
+    from airflow_provider_qwenimage.images.formats import ImageFacts
+    from airflow_provider_qwenimage.models.coercion import Box
     from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest, TranslateRequest
     from airflow_provider_qwenimage.storage.s3 import S3
 
@@ -75,7 +77,8 @@ def sendable(request: Pictured, settings: Settings, s3: S3) -> Pictured:
         return request
     named = request.model_copy(update={"model": request.model or settings.model})
     row = check(named, gateway=settings.gateway).model
-    return request.model_copy(update={"images": Inputs(settings, row, s3).ready(request.images)})
+    inputs = Inputs(settings, row, s3, boxes=getattr(request, "boxes", None) or ())
+    return request.model_copy(update={"images": inputs.ready(request.images)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,13 @@ class Inputs:
     :param settings: the connection; its gateway's row says what the gateway takes.
     :param row: the model they are checked against, ``None`` where the catalogue has none.
     :param s3: reads and signs ``s3://`` images.
+    :param boxes: of each image, in its pixels; held against every image whose bytes are read here.
     """
 
     settings: Settings
     row: Model | None
     s3: S3
+    boxes: Sequence[Sequence[Box]] = ()
 
     def ready(self, references: tuple[str, ...]) -> tuple[str, ...]:
         """Return one sendable image for each reference, in their order; ``sendable`` tells the errors."""
@@ -104,9 +109,9 @@ class Inputs:
         """
         return self._each(references, self._stand_in)
 
-    def _each(self, references: tuple[str, ...], make: Callable[[str], str]) -> tuple[str, ...]:
+    def _each(self, references: tuple[str, ...], make: Callable[..., str]) -> tuple[str, ...]:
         return tuple(
-            self._named(make, reference.strip(), f"images[{index}]")
+            self._named(partial(make, index=index), reference.strip(), f"images[{index}]")
             for index, reference in enumerate(references)
         )
 
@@ -115,27 +120,34 @@ class Inputs:
         try:
             return make(reference)
         except InvalidRequest as error:
-            raise InvalidRequest(field, error.rule, advice=error.advice) from None
+            named = error.field if error.field.startswith("boxes") else field
+            raise InvalidRequest(named, error.rule, advice=error.advice) from None
         except ImageTooLarge:
             whose = f"{self.row.name} takes ({self.row.cited})" if self.row else "are read into a request"
             raise InvalidRequest(field, f"has more than the {self._cap / MIB:g} MiB that {whose}") from None
         except (BlockedHost, ImageExpired, NotAnImage) as error:
             raise InvalidRequest(field, _lowered(error.what), advice=error.advice) from None
         except TransferError as error:
-            advice = "Nothing was sent to the gateway; a retry is free."
-            raise TransferError(f"{field}: {error.what}", billing="no", advice=advice) from error
+            advice = error.advice if error.final else "a retry is free."
+            told = TransferError(
+                f"{field}: {error.what}",
+                billing="no",
+                advice=f"Nothing was sent to the gateway; {_lowered(advice)}",
+            )
+            told.final = error.final
+            raise told from error
 
-    def _one(self, reference: str) -> str:
+    def _one(self, reference: str, index: int) -> str:
         scheme = self._scheme(reference)
         if scheme == "http":
-            return self._downloaded(reference) if self._takes_files else encoded(reference)
+            return self._downloaded(reference, index) if self._takes_files else encoded(reference)
         if scheme == "s3":
-            return self._from_s3(reference)
+            return self._from_s3(reference, index)
         if scheme == "data":
-            return self._inlined(receive_data_url(reference, max_bytes=self._cap))
-        return self._inlined(self._from_disk(Path(reference)))
+            return self._inlined(receive_data_url(reference, max_bytes=self._cap), index)
+        return self._inlined(self._from_disk(Path(reference)), index)
 
-    def _stand_in(self, reference: str) -> str:
+    def _stand_in(self, reference: str, index: int) -> str:
         scheme = self._scheme(reference)
         if scheme == "http":
             link = encoded(reference)
@@ -145,7 +157,7 @@ class Inputs:
             return _SOME_FILE if self._inlines else _SOME_LINK
         if scheme == "data":
             with receive_data_url(reference, max_bytes=self._cap) as image:
-                self._check(image)
+                self._check(image, index)
         else:
             with self._opened(Path(reference)):
                 pass
@@ -189,12 +201,12 @@ class Inputs:
         limits = self.row.input if self.row and strict else None
         return limits.bytes if limits else _MOST_BYTES
 
-    def _downloaded(self, url: str) -> str:
+    def _downloaded(self, url: str, index: int) -> str:
         limits = Limits(max_bytes=self._cap, allow_private_hosts=self.settings.allow_private_hosts)
         with Downloads(limits=limits, verify=self.settings.verify, max_connections=1) as downloads:
-            return self._inlined(downloads.fetch(encoded(url)))
+            return self._inlined(downloads.fetch(encoded(url)), index)
 
-    def _from_s3(self, uri: str) -> str:
+    def _from_s3(self, uri: str, index: int) -> str:
         try:
             with self.s3.open(uri) as found:
                 check_size(found.size, max_bytes=self._cap)
@@ -206,9 +218,9 @@ class Inputs:
             advice = f"Check the key, and what the connection {self.s3.aws_conn_id} may read."
             raise InvalidRequest("images", error.what, advice=advice) from error
         if self._inlines:
-            return self._inlined(image)
+            return self._inlined(image, index)
         with image:
-            self._check(image)
+            self._check(image, index)
         return self.s3.link(uri)
 
     def _from_disk(self, path: Path) -> Downloaded:
@@ -227,19 +239,32 @@ class Inputs:
             rule = f"{shown} cannot be read on this worker: {error.strerror}"
             raise InvalidRequest("images", rule, advice=f"It must be {_FORMS}.") from None
 
-    def _inlined(self, image: Downloaded) -> str:
+    def _inlined(self, image: Downloaded, index: int) -> str:
         with image:
-            self._check(image)
+            self._check(image, index)
             url = bytearray(f"data:{image.facts.content_type};base64,".encode())
             for piece in image.pieces(_BASE64_BLOCK):
                 url += binascii.b2a_base64(piece, newline=False)
         return url.decode("ascii")
 
-    def _check(self, image: Downloaded) -> None:
+    def _check(self, image: Downloaded, index: int) -> None:
         kind = image.facts.content_type.removeprefix("image/").upper()
         facts = InputFacts(kind, image.facts.width, image.facts.height, image.size)
         for warning in check_image(facts, self.row, gateway=self.settings.gateway):
             log.warning("%s", warning)
+        if index < len(self.boxes):
+            _check_boxes(self.boxes[index], image.facts, field=f"boxes[{index}]")
+
+
+def _check_boxes(boxes: Sequence[Box], facts: ImageFacts, *, field: str) -> None:
+    """Refuse a box that reaches beyond its image."""
+    sides = [(facts.width, facts.height)]
+    if facts.ext == "jpg":  # a camera stores its picture lying, and an author measures it upright
+        sides.append((facts.height, facts.width))
+    for box in boxes:
+        if not any(box[2] <= width and box[3] <= height for width, height in sides):
+            rule = f"{list(box)} reaches beyond the image, which is {facts.width}*{facts.height}"
+            raise InvalidRequest(field, rule)
 
 
 def _regular(path: str, flags: int) -> int:

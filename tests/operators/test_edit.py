@@ -169,6 +169,32 @@ def test_data_urls_and_local_files_are_checked_and_inlined(gateway, qwenimage_co
     assert order_drawn(gateway.content(attempt.result[0]), 2) == [RED, BLUE]
 
 
+@pytest.mark.parametrize("where", ["s3", "data", "disk"])
+def test_a_box_beyond_an_image_that_passes_through_the_worker_is_refused(
+    gateway, qwenimage_connection, stored, tmp_path, where
+):
+    path = tmp_path / "red.png"
+    path.write_bytes(picture(size=(400, 300)))
+    data = "data:image/png;base64," + base64.b64encode(picture(size=(400, 300))).decode()
+    image = {"s3": stored("red.png", picture(size=(400, 300))), "data": data, "disk": str(path)}[where]
+    arguments = {"model": "wan2.7-image", "size": "1K", "retries": 2}
+    conn_id = qwenimage_connection("tokenhot")
+    attempt = InMemoryAirflow().run(
+        edit(conn_id, [image, image], boxes=[[], [[0, 0, 300, 400]]], **arguments)
+    )
+    assert isinstance(attempt.error, InvalidRequest)
+    assert attempt.error.field == "boxes[1]"
+    assert "[0, 0, 300, 400] reaches beyond the image, which is 400*300" in str(attempt.error)
+    assert (attempt.state, gateway.state.posts) == ("failed", 0)
+    assert InMemoryAirflow().run(edit(conn_id, image, boxes=[[[0, 0, 400, 300]]], **arguments)).error is None
+
+
+def test_a_box_of_a_photo_that_is_stored_lying_is_measured_upright(gateway, qwenimage_connection, stored):
+    photo = stored("photo.jpg", picture(size=(400, 300), kind="JPEG"))
+    arguments = {"model": "wan2.7-image", "size": "1K", "boxes": [[[0, 0, 300, 400]]]}
+    assert InMemoryAirflow().run(edit(qwenimage_connection("tokenhot"), photo, **arguments)).error is None
+
+
 def test_boxes_are_drawn_into_the_image_they_belong_to(gateway, qwenimage_connection):
     images = [_data_url(picture(colour, (1024, 1024))) for colour in (BLUE, GREEN)]
     boxes = "[[], [[0, 0, 1024, 1024]]]"  # as a template renders it

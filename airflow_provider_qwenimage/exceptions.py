@@ -5,6 +5,7 @@ What can go wrong, and what each of it may have cost.
 
     QwenImageError                 .billing .status .code .request_id .job_id
     ├── InvalidRequest             refused before any request; names the field    (never retried)
+    │   └── NoConnection           the Airflow connection does not exist          (never retried)
     ├── GatewayUnreachable         nothing was sent: connect, DNS, TLS, pool      retry is free
     ├── OutcomeUnknown             sent, no answer we can trust: may be billed    on_unknown_outcome decides
     ├── GatewayRefusal             the gateway said no; .status .code .retry_after
@@ -156,6 +157,19 @@ class InvalidRequest(QwenImageError):
         super().__init__(f"{field}: {rule}", advice=advice)
         self.field = field
         self.rule = rule
+
+
+class NoConnection(InvalidRequest):
+    """
+    An Airflow connection that the task names does not exist.
+
+    :param conn_id: its id.
+    :param field: the argument that names it.
+    """
+
+    def __init__(self, conn_id: str, *, field: str = "qwenimage_conn_id") -> None:
+        advice = "Create it in Airflow, or name another one; then clear the task."
+        super().__init__(field, f"there is no connection {conn_id!r}", advice=advice)
 
 
 class GatewayUnreachable(QwenImageError):

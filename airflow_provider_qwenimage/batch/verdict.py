@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.payment.consequences import Consequence, Cost
 
 _SHOWN = 10  # failures in one message
+_PROMPT = 200  # characters of a prompt that tell whose failure it is
 _WORDS: dict[Cost, str] = {"unknown": "unknown", "paid": "paid", "nothing": "refused"}
 _KINDS = {  # word: what the message calls it
     "unknown": "may have been billed and did not arrive",
@@ -112,8 +113,13 @@ class Verdict:
         ]
 
     def _told(self, position: int, outcome: str, reason: str) -> dict[str, Any]:
-        where = self.items[position].where
-        return {"request": position, "where": where, "outcome": outcome, "reason": reason}
+        item = self.items[position]
+        facts = {
+            "request": position,
+            "where": item.where,
+            "prompt": redact(item.request.prompt, limit=_PROMPT),
+        }
+        return {**facts, "outcome": outcome, "reason": reason}
 
     def usage(self, currency: str | None) -> dict[str, Any]:
         """Return what the stored images used, in all runs together; ``None`` where no reply said it."""
@@ -144,6 +150,8 @@ class Verdict:
             error = OutcomeUnknown(what, advice=advice)
         else:
             advice = "Correct what the reasons name, or set on_error='continue'; a new run pays for what is missing."
+            if isinstance(self.stopped, QwenImageError) and self.stopped.scope == "account":
+                advice = f"{self.stopped.advice} A new run pays for what is missing."
             error = TransferIncomplete(what, failures=self.failures(), advice=advice)
         error.final = True
         return error

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_qwenimage.catalog.rules import check
-from airflow_provider_qwenimage.exceptions import InvalidRequest, JobFailed
+from airflow_provider_qwenimage.exceptions import (
+    GatewayUnreachable,
+    InvalidRequest,
+    JobFailed,
+    QwenImageError,
+)
 from airflow_provider_qwenimage.gateway.account import poll_budget
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
@@ -16,6 +22,8 @@ from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, j
 from airflow_provider_qwenimage.wire.protocol import body_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_qwenimage.catalog.models import Model
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
@@ -87,7 +95,9 @@ def _goes_as_job(request: Request, model: Model) -> bool:
 
 def send(client: HttpClient, settings: Settings, planned: Plan) -> Generation | Job:
     """Send a planned request, once: where money is spent."""
-    return _priced(run(client, _submission(settings, planned)), settings, Asked.of(planned.request))
+    with _named(settings):
+        answer = run(client, _submission(settings, planned))
+    return _priced(answer, settings, Asked.of(planned.request))
 
 
 async def asend(
@@ -98,14 +108,17 @@ async def asend(
     patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
 ) -> Generation | Job:
     """See ``send``; ``patience`` is for callers that try again by themselves."""
-    answer = await arun(client, _submission(settings, planned, patience))
+    with _named(settings):
+        answer = await arun(client, _submission(settings, planned, patience))
     return _priced(answer, settings, Asked.of(planned.request))
 
 
 def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
     """Poll a job to its end; ``timeout`` counts from its submission."""
     flow = _waiting(settings, job, interval=interval, timeout=timeout)
-    return _priced(run(client, flow), settings, job.asked)
+    with _named(settings):
+        generation = run(client, flow)
+    return _priced(generation, settings, job.asked)
 
 
 async def await_job(
@@ -113,7 +126,20 @@ async def await_job(
 ) -> Generation:
     """See ``wait``; ``deadline`` is its ``timeout``, and each poll waits its turn in the account's budget."""
     flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    return _priced(await arun(client, flow, turns=poll_budget(settings.endpoint)), settings, job.asked)
+    with _named(settings):
+        generation = await arun(client, flow, turns=poll_budget(settings.endpoint))
+    return _priced(generation, settings, job.asked)
+
+
+@contextmanager
+def _named(settings: Settings) -> Iterator[None]:
+    """Name the connection where other requests of it fail, too: host, port and path are what a person goes to."""
+    try:
+        yield
+    except QwenImageError as error:
+        if error.scope == "account" or isinstance(error, GatewayUnreachable):
+            error.advice = f"{error.advice} It was sent by {settings.named}.".strip()
+        raise
 
 
 def cancel(client: HttpClient, job: Job) -> bool:

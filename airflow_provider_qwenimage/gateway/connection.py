@@ -71,15 +71,26 @@ class Extras(BaseModel):
 
 
 class Settings(BaseModel):
-    """A connection, ready to use: the gateway's row, the endpoint and the defaults."""
+    """
+    A connection, ready to use: the gateway's row, the endpoint and the defaults.
+
+    :param conn_id: its id in Airflow, for messages.
+    """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
 
     gateway: catalog.Gateway
     endpoint: Endpoint = Field(repr=False, exclude=True)  # holds the key
+    conn_id: str | None = None
     model: str | None = None
     allow_private_hosts: bool = False
     prices: Prices = Prices()
+
+    @property
+    def named(self) -> str:
+        """The connection, and where it leads: what to go to when a gateway answers for the key, not the request."""
+        whose = f"the connection {self.conn_id!r}" if self.conn_id else "the connection"
+        return f"{whose}, which leads to {self.endpoint.base_url}"
 
     @property
     def currency(self) -> str | None:

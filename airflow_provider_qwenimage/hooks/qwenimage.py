@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseHook
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.exceptions import QwenImageError
+from airflow_provider_qwenimage.exceptions import InvalidRequest, NoConnection, QwenImageError
 from airflow_provider_qwenimage.hooks.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class QwenImageHook(Verbs, BaseHook):
     def settings(self) -> Settings:
         """The connection, checked and coerced; raises ``InvalidRequest`` naming the field at fault."""
         if self._settings is None:
-            with final_for_airflow():
-                self._settings = _read(self.get_connection(self.qwenimage_conn_id))
+            with final_for_airflow(), _existing(self.qwenimage_conn_id):
+                self._settings = _read(self.qwenimage_conn_id, self.get_connection(self.qwenimage_conn_id))
         return self._settings
 
     async def asettings(self) -> Settings:
@@ -60,8 +60,9 @@ class QwenImageHook(Verbs, BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         if self._settings is None:
-            with final_for_airflow():
-                self._settings = _read(await get_async_connection(self.qwenimage_conn_id, hook=self))
+            with final_for_airflow(), _existing(self.qwenimage_conn_id):
+                conn = await get_async_connection(self.qwenimage_conn_id, hook=self)
+                self._settings = _read(self.qwenimage_conn_id, conn)
         return self._settings
 
     def get_conn(self) -> HttpClient:
@@ -227,10 +228,28 @@ def _calls() -> ModuleType:
     return calls
 
 
-def _read(conn: Any) -> Settings:
+@contextmanager
+def _existing(conn_id: str) -> Iterator[None]:
+    """Name the connection in what is said of it; one that is not there is not there on the next try either."""
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise NoConnection(conn_id) from None
+    except InvalidRequest as error:
+        advice = f"{error.advice} Correct the connection {conn_id!r}.".strip()
+        raise InvalidRequest(error.field, error.rule, advice=advice) from None
+
+
+def _read(conn_id: str, conn: Any) -> Settings:
     from airflow_provider_qwenimage.gateway.connection import read
 
-    return read(host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra)
+    if conn.conn_type and conn.conn_type != QwenImageHook.conn_type:
+        rule = f"the connection {conn_id!r} is of type {conn.conn_type!r}, not {QwenImageHook.conn_type!r}"
+        raise InvalidRequest("qwenimage_conn_id", rule)
+    settings = read(
+        host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra
+    )
+    return settings.model_copy(update={"conn_id": conn_id})
 
 
 def _is_job(outcome: Generation | Job) -> bool:

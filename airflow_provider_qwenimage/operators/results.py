@@ -15,6 +15,7 @@ from airflow_provider_qwenimage.exceptions import (
     InvalidRequest,
     OutcomeUnknown,
     TransferError,
+    TransferIncomplete,
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_airflow
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import BaseModel
 
+    from airflow_provider_qwenimage.catalog import Gateway
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Request
@@ -159,6 +161,8 @@ def _keep(
     except Exception as error:
         if inline:  # nothing but this process holds them
             raise rescue(inline, why=f"could not be stored: {redact(error)}") from error
+        if isinstance(error, TransferError) and not isinstance(error, TransferIncomplete):
+            error.final = False  # a bucket that comes back takes them from a retry, which pays nothing
         raise
     ledger.keep(stored)
     return stored
@@ -192,22 +196,28 @@ def prepare(operator: ImageBaseOperator, context: Context, request: Request, opt
     """
     See to it, before anything is paid, that the images will have a place; it stays open for them.
 
-    :raises InvalidRequest: the author asks for images inside the reply and names no place for them, or the place
-        holds something else.
+    :raises InvalidRequest: the images would come inside the reply and have no place, or the place holds something else.
     :raises TransferError: the place cannot be reached; nothing was sent.
     """
     if not options.persist_to:
-        asked = str(request.parameters.get("response_format", "")).lower()
-        if asked in _INLINE:
-            raise InvalidRequest(
-                "persist_to", f"is required with response_format={asked!r}: XCom takes no images"
-            )
+        _refuse_inline(operator.hook.settings.gateway, asked=request.parameters.get("response_format"))
         return
     try:
         operator.store = _opened(operator, context, options.persist_to)
     except TransferError as error:
         error.billing, error.advice = "no", f"Nothing was sent or billed. {error.advice}".strip()
         raise
+
+
+def _refuse_inline(gateway: Gateway, *, asked: object) -> None:
+    """Refuse images that would come inside the reply: XCom takes none, and they would be made for nothing."""
+    form = str(asked or "").lower()
+    if form in _INLINE:
+        raise InvalidRequest("persist_to", f"is required with response_format={form!r}: XCom takes no images")
+    if gateway.inline_images and not form:
+        rule = f"is required: {gateway.title} answers with the image itself, and XCom takes no images"
+        advice = "Where it answers with links, parameters={'response_format': 'url'} asks for them."
+        raise InvalidRequest("persist_to", rule, advice=advice)
 
 
 def _opened(operator: ImageBaseOperator, context: Context, prefix: str) -> ImageStore:

@@ -26,6 +26,7 @@ from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     ImageExpired,
     ImageTooLarge,
+    InvalidRequest,
     JobFailed,
     OutcomeUnknown,
     PermanentRefusal,
@@ -89,6 +90,7 @@ TABLE = (
     _Row(OutcomeUnknown, True, ("submitted",), None, "unknown", "recorded"),
     _Row(PermanentRefusal, True, ("submitted",), None, "unknown", "recorded"),
     _Row(GatewayUnreachable, False, ("submitted",), None, "unknown", "recorded"),
+    _Row(InvalidRequest, False, ("submitted",), None, "unknown", "recorded"),  # of the connection, by then
     _Row(TemporaryRefusal, False, ("submitted",), None, "unknown", "recorded"),
     # The request.
     _Row(QwenImageError, False, _ANY, "refused", "nothing", "free"),

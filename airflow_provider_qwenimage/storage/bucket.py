@@ -52,7 +52,7 @@ class Bucket:
         """Return name and size of what lies under the prefix, folders below it only when ``deep``."""
         options = {"Bucket": self.name, "Prefix": self.prefix} | ({} if deep else {"Delimiter": "/"})
         found: dict[str, int] = {}
-        with translated("list", self.uri("")):
+        with translated("list", self.uri(""), self._s3.aws_conn_id):
             for page in self._s3.client.get_paginator("list_objects_v2").paginate(**options):
                 for entry in page.get("Contents", ()):
                     found[entry["Key"].removeprefix(self.prefix)] = entry["Size"]
@@ -99,7 +99,7 @@ class Bucket:
         if etag:
             facts["CopySourceIfMatch"] = etag
         source, target = {"Bucket": bucket, "Key": key}, self.prefix + name
-        with translated("copy", uri):
+        with translated("copy", uri, self._s3.aws_conn_id):
             self._s3.client.copy_object(Bucket=self.name, Key=target, CopySource=source, **facts)
 
     def open(self, name: str) -> StoredObject:
@@ -108,13 +108,13 @@ class Bucket:
 
     def sha256(self, name: str) -> str | None:
         """Return the digest in an object's metadata, which every image of this provider has; ``None`` for none."""
-        with translated("read", self.uri(name)):
+        with translated("read", self.uri(name), self._s3.aws_conn_id):
             answer = self._s3.client.head_object(Bucket=self.name, Key=self.prefix + name)
         return stated_digest(answer)
 
     def delete(self, name: str) -> None:
         """Remove an object."""
-        with translated("delete", self.uri(name)):
+        with translated("delete", self.uri(name), self._s3.aws_conn_id):
             self._s3.client.delete_object(Bucket=self.name, Key=self.prefix + name)
 
     def _facts(self, content_type: str, sha256: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Bucket:
             # What is a file to botocore waits for ``100 Continue`` and goes out by 16 KiB; bytes are a file to it, an
             # array is not.
             body = request["Body"] = bytearray(body)
-        with translated("write", self.uri(name)):
+        with translated("write", self.uri(name), self._s3.aws_conn_id):
             for attempt in range(_BUSY_ATTEMPTS):
                 condition = {"IfNoneMatch": "*"} if exclusive and self._conditional else {}
                 if not isinstance(body, bytearray):

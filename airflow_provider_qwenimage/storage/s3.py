@@ -20,6 +20,8 @@ LINK_LIFETIME = 3600
 _URI = re.compile(r"s3://([a-z0-9A-Z][a-zA-Z0-9.\-_]{1,254})(?:/(.*))?", re.DOTALL)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 18
+_LOOKING = ("read", "list")
+_ABSENT = ("NoSuchBucket", "NoSuchKey", "404")
 
 
 def split_uri(uri: object, *, field: str) -> tuple[str, str]:
@@ -129,7 +131,7 @@ class S3:
         :raises TransferError: it cannot be read; ``status`` tells what S3 answered, where it did.
         """
         bucket, key = split_object(uri)
-        with translated("read", uri):
+        with translated("read", uri, self.aws_conn_id):
             part = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
             answer = self.client.get_object(Bucket=bucket, Key=key, **part)
         return StoredObject(
@@ -143,7 +145,7 @@ class S3:
     def link(self, uri: str) -> str:
         """Return a URL that reads the object for an hour, with no key beside it."""
         bucket, key = split_object(uri)
-        with translated("sign", uri):
+        with translated("sign", uri, self.aws_conn_id):
             link = self.client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=LINK_LIFETIME
             )
@@ -193,23 +195,46 @@ def _sign_links_with_version_4(signature_version: str, **_: Any) -> str | None:
 
 
 @contextmanager
-def translated(verb: str, uri: str) -> Iterator[None]:
-    """Turn what botocore raises into an error that names the object and carries no credentials."""
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+def translated(verb: str, uri: str, conn_id: str | None = None) -> Iterator[None]:
+    """
+    Turn what botocore raises into an error that names the object and carries no credentials.
+
+    What is not there to be read or listed is not there on the next try either: such an error is final.
+
+    :param conn_id: the AWS connection, where it is known.
+    """
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        HTTPClientError,
+        NoCredentialsError,
+        ParamValidationError,
+    )
+
+    whose = f"the AWS connection {conn_id!r}" if conn_id else "the AWS connection"
 
     try:
         yield
     except ClientError as error:
         said = error.response.get("Error", {})
         reason = f"{said.get('Code', 'an error')} {said.get('Message', '')}".strip()
-        raise TransferError(
+        refused = TransferError(
             f"S3 did not {verb} {uri}: {redact(reason)}",
             status=error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"),
-            advice="Check the bucket, and what the AWS connection may do there.",
-        ) from error
+            advice=f"Check the bucket, and what {whose} may do there.",
+        )
+        refused.final = verb in _LOOKING and said.get("Code") in _ABSENT
+        raise refused from error
+    except NoCredentialsError as error:
+        missing = TransferError(
+            f"S3 could not {verb} {uri}: {whose} gives no credentials, or does not exist, and the worker has none",
+            advice="Create the connection in Airflow, or name another one in aws_conn_id.",
+        )
+        missing.final = verb in _LOOKING
+        raise missing from error
     except ParamValidationError as error:
         raise InvalidRequest("extra_args", redact(error)) from error
     except (BotoCoreError, HTTPClientError) as error:
         raise TransferError(
-            f"S3 could not {verb} {uri}: {redact(error)}", advice="Check the AWS connection; a retry is free."
+            f"S3 could not {verb} {uri}: {redact(error)}", advice=f"Check {whose}; a retry is free."
         ) from error

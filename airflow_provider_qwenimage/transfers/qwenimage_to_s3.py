@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
 from airflow_provider_qwenimage.defaults import (
     FILENAME,
     MAX_CONCURRENCY,
@@ -13,6 +11,7 @@ from airflow_provider_qwenimage.defaults import (
     IfExists,
     OnError,
 )
+from airflow_provider_qwenimage.exceptions import NoConnection
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 from airflow_provider_qwenimage.redaction import redact
 
@@ -165,7 +164,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
         """Ask the gateway's connection which hosts and certificates are trusted; it need not exist."""
         try:
             return self.hook.settings
-        except AirflowNotFoundException:
+        except NoConnection:
             self.log.debug(
                 "There is no connection %s; only public hosts are fetched from", self.qwenimage_conn_id
             )

@@ -72,10 +72,23 @@ def drawn(simulator):
     return [gallery.content(file) for file in gallery._files.values()]
 
 
-def test_an_engine_that_answers_inline_keeps_the_paid_images_and_asks_for_persist_to(
+def test_a_gateway_known_to_answer_inline_is_refused_without_persist_to_before_anything_is_made(
     simulator, qwenimage_connection
 ):
-    attempt = InMemoryAirflow().run_to_end(task_for(qwenimage_connection("openai-compatible"), retries=2))
+    attempt = InMemoryAirflow().run(task_for(qwenimage_connection("openai-compatible"), retries=2))
+    assert attempt.state == "failed"
+    assert str(attempt.error).startswith(
+        "persist_to: is required: OpenAI-compatible engine answers with the image itself"
+    )
+    assert simulator.state.posts == 0
+
+
+def test_a_gateway_that_answers_inline_unforeseen_keeps_the_paid_images_and_asks_for_persist_to(
+    simulator, qwenimage_connection
+):
+    # The row of onetoken promises links; what stands behind the host answers with the image itself.
+    conn_id = qwenimage_connection("onetoken", host=f"{simulator.url}/openai-compatible")
+    attempt = InMemoryAirflow().run_to_end(task_for(conn_id, size=None, retries=2))
 
     assert (attempt.state, attempt.try_number) == ("failed", 1)
     message = str(attempt.error)
@@ -92,7 +105,7 @@ def test_a_bucket_that_is_not_there_is_found_before_paying(simulator, qwenimage_
 
     attempt = InMemoryAirflow().run(task)
 
-    assert attempt.state == "up_for_retry"
+    assert attempt.state == "failed"
     assert "Nothing was sent or billed" in str(attempt.error)
     assert simulator.state.posts == 0
 

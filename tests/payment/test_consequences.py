@@ -15,6 +15,7 @@ from airflow_provider_qwenimage.exceptions import (
     ImageTooLarge,
     InvalidRequest,
     JobFailed,
+    NoConnection,
     NotAnImage,
     OutcomeUnknown,
     PermanentRefusal,
@@ -29,6 +30,7 @@ from airflow_provider_qwenimage.payment.consequences import NEXT, State, consequ
 
 ERRORS = {
     "invalid": lambda: InvalidRequest("n", "must be at least 1"),
+    "no connection": lambda: NoConnection("qwen_prod"),
     "unreachable": lambda: GatewayUnreachable("no connection"),
     "lost answer": lambda: OutcomeUnknown("the answer was lost"),
     "deadline": lambda: OutcomeUnknown("not finished", job_id="job-1"),
@@ -49,7 +51,17 @@ ERRORS = {
 }
 # error: (state afterwards, cost, retry) for intent, submitted, delivered
 EXPECTED = {
-    "invalid": (("refused", "nothing", "never"),) * 3,
+    # A job is waited for again when the connection is what it was: its images are paid.
+    "invalid": (
+        ("refused", "nothing", "never"),
+        ("submitted", "unknown", "recorded"),
+        ("refused", "nothing", "never"),
+    ),
+    "no connection": (
+        ("refused", "nothing", "never"),
+        ("submitted", "unknown", "recorded"),
+        ("refused", "nothing", "never"),
+    ),
     "unreachable": (
         ("refused", "nothing", "free"),
         ("submitted", "unknown", "recorded"),

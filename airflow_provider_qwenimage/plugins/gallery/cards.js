@@ -112,7 +112,9 @@ export function card(image, open) {
   return item;
 }
 
-export function failure({ owner, index, reason: words }) {
-  const place = isNumber(index) ? `${owner.name}, image ${index}: ` : `${owner.name}: `;
-  return element("li", {}, element("strong", { textContent: place }), String(words ?? "no reason given"));
+/** A failed request of a batch names its row and its prompt. */
+export function failure({ owner, index, where, prompt, reason: words }) {
+  const place = [owner.name, where, isNumber(index) ? `image ${index}` : null, prompt ? `“${prompt}”` : null];
+  const told = element("strong", { textContent: `${place.filter(Boolean).join(", ")}: ` });
+  return element("li", {}, told, String(words ?? "no reason given"));
 }

@@ -123,7 +123,7 @@ class Settings(BaseModel):
         Scheme, host, port and the path up to that route must be those of the connection, and the gateway an engine:
         the others leave their images with an object store, which is never shown the key.
         """
-        if not self.gateway.edits or not self.endpoint.key:
+        if not self.gateway.serves_images or not self.endpoint.key:
             return {}
         route = urlsplit(join(self.endpoint.base_url, self.gateway.generations).rpartition("/")[0])
         return {"Authorization": f"Bearer {self.endpoint.key}"} if _lies_below(url, route) else {}

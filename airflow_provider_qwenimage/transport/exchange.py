@@ -15,7 +15,7 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     UnexpectedReply,
 )
-from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.redaction import redact, without_key
 from airflow_provider_qwenimage.transport.bounds import ENCODINGS, Expanding, NotTaken, ending, longest
 from airflow_provider_qwenimage.transport.clients import CONNECT_TIMEOUT
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply, body_of, join
@@ -219,11 +219,11 @@ class _Body:
         # Headers are read raw: httpx guesses their encoding anew for every name it is asked for.
         key = next((value for name, value in client.headers.raw if name.lower() == b"authorization"), b"")
         key = key.removeprefix(b"Bearer ")
-        if len(key) >= _REAL_KEY and key in body:  # some gateways quote the key they refuse
-            body = body.replace(key, b"***")
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._head.headers.raw
-        }
+        raw = self._head.headers.raw
+        if len(key) >= _REAL_KEY:  # some gateways quote the key they refuse, in a body or an id
+            body = without_key(body, key)
+            raw = [(name, without_key(value, key)) for name, value in raw]
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
         return Reply(status=self._head.status_code, headers=headers, body=body)
 
 

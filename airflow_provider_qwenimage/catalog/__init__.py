@@ -51,6 +51,7 @@ class Gateway(BaseModel):
     size_separator: Literal["*", "x"]
     url_lifetime: float
     inline_images: bool = False
+    answers_inline: bool = False
     serves_images: bool = False
     reads: tuple[str, ...] = ()
     data_urls: bool = True

@@ -214,7 +214,7 @@ def _refuse_inline(gateway: Gateway, *, asked: object) -> None:
     form = str(asked or "").lower()
     if form in _INLINE:
         raise InvalidRequest("persist_to", f"is required with response_format={form!r}: XCom takes no images")
-    if gateway.inline_images and not form:
+    if gateway.answers_inline and not form:
         rule = f"is required: {gateway.title} answers with the image itself, and XCom takes no images"
         advice = "Where it answers with links, parameters={'response_format': 'url'} asks for them."
         raise InvalidRequest("persist_to", rule, advice=advice)

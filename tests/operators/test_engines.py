@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from airflow_provider_qwenimage.exceptions import BlockedHost, InvalidRequest, TransferError, UnexpectedReply
+from airflow_provider_qwenimage.exceptions import BlockedHost, TransferError, UnexpectedReply
 from airflow_provider_qwenimage.gateway.connection import read
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
@@ -73,11 +73,14 @@ def test_a_jpeg_is_told_by_its_bytes(engine, qwenimage_connection, moto_s3, pref
     assert read_object(moto_s3, uri)["ContentType"] == "image/jpeg"
 
 
-def test_inline_images_without_a_place_to_store_them_are_not_made(engine, qwenimage_connection):
+def test_inline_images_without_a_place_to_store_them_are_kept_and_not_bought_again(
+    engine, qwenimage_connection
+):
     attempt = InMemoryAirflow().run_to_end(generate(qwenimage_connection(ENGINE), retries=2))
-    assert isinstance(attempt.error, InvalidRequest)
-    assert "persist_to: is required" in str(attempt.error)
-    assert (attempt.try_number, engine.state.posts) == (1, 0)
+    assert isinstance(attempt.error, UnexpectedReply)
+    assert "Set persist_to" in str(attempt.error)
+    assert (attempt.try_number, engine.state.posts) == (1, 1)
+    assert "response_format" not in engine.state.bodies[-1]
 
 
 def test_a_relative_url_is_fetched_with_the_key(engine, qwenimage_connection, moto_s3, prefix):
@@ -100,8 +103,7 @@ def test_a_relative_url_is_fetched_with_the_key(engine, qwenimage_connection, mo
 def test_the_transfer_fetches_a_relative_url_with_the_key_too(engine, qwenimage_connection, prefix):
     engine.fault("relative_url")
     airflow = InMemoryAirflow()
-    links = {"response_format": "url"}
-    first = airflow.run(generate(qwenimage_connection(ENGINE), parameters=links))
+    first = airflow.run(generate(qwenimage_connection(ENGINE)))
     assert first.result[0].startswith(f"{engine.url}/{ENGINE}/v1/images/")
     second = airflow.run(QwenImageToS3Operator(task_id="store", images=first.result, s3_prefix=prefix))
     assert second.error is None
@@ -117,8 +119,7 @@ def test_a_signed_url_is_fetched_without_the_key(engine, qwenimage_connection, p
 
 def test_a_path_on_the_engines_disk_says_how_to_get_the_image(engine, qwenimage_connection):
     engine.fault("server_path")
-    links = {"response_format": "url"}
-    attempt = InMemoryAirflow().run(generate(qwenimage_connection(ENGINE), parameters=links))
+    attempt = InMemoryAirflow().run(generate(qwenimage_connection(ENGINE)))
     assert isinstance(attempt.error, UnexpectedReply)
     assert "a path on its own disk; set persist_to, which asks for b64_json" in str(attempt.error)
 

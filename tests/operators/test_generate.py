@@ -75,20 +75,17 @@ def drawn(simulator):
 def test_a_gateway_known_to_answer_inline_is_refused_without_persist_to_before_anything_is_made(
     simulator, qwenimage_connection
 ):
-    attempt = InMemoryAirflow().run(task_for(qwenimage_connection("openai-compatible"), retries=2))
+    conn_id = qwenimage_connection("xinference", host=f"{simulator.url}/openai-compatible")
+    attempt = InMemoryAirflow().run(task_for(conn_id, retries=2))
     assert attempt.state == "failed"
-    assert str(attempt.error).startswith(
-        "persist_to: is required: OpenAI-compatible engine answers with the image itself"
-    )
+    assert "persist_to: is required: Xinference answers with the image itself" in str(attempt.error)
     assert simulator.state.posts == 0
 
 
-def test_a_gateway_that_answers_inline_unforeseen_keeps_the_paid_images_and_asks_for_persist_to(
+def test_an_engine_that_answers_inline_keeps_the_paid_images_and_asks_for_persist_to(
     simulator, qwenimage_connection
 ):
-    # The row of onetoken promises links; what stands behind the host answers with the image itself.
-    conn_id = qwenimage_connection("onetoken", host=f"{simulator.url}/openai-compatible")
-    attempt = InMemoryAirflow().run_to_end(task_for(conn_id, size=None, retries=2))
+    attempt = InMemoryAirflow().run_to_end(task_for(qwenimage_connection("openai-compatible"), retries=2))
 
     assert (attempt.state, attempt.try_number) == ("failed", 1)
     message = str(attempt.error)

@@ -17,6 +17,7 @@ from airflow_provider_qwenimage.exceptions import (
 )
 from airflow_provider_qwenimage.gateway.account import poll_budget
 from airflow_provider_qwenimage.models.results import Asked, Generation, Job
+from airflow_provider_qwenimage.payment.ledger import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
 from airflow_provider_qwenimage.wire.protocol import body_of
@@ -116,7 +117,7 @@ async def asend(
 def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
     """Poll a job to its end; ``timeout`` counts from its submission."""
     flow = _waiting(settings, job, interval=interval, timeout=timeout)
-    with _named(settings):
+    with _named(settings, job_id=job.id):
         generation = run(client, flow)
     return _priced(generation, settings, job.asked)
 
@@ -126,20 +127,26 @@ async def await_job(
 ) -> Generation:
     """See ``wait``; ``deadline`` is its ``timeout``, and each poll waits its turn in the account's budget."""
     flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    with _named(settings):
+    with _named(settings, job_id=job.id):
         generation = await arun(client, flow, turns=poll_budget(settings.endpoint))
     return _priced(generation, settings, job.asked)
 
 
 @contextmanager
-def _named(settings: Settings) -> Iterator[None]:
-    """Name the connection where other requests of it fail, too: host, port and path are what a person goes to."""
+def _named(settings: Settings, *, job_id: str | None = None) -> Iterator[None]:
+    """
+    Name the connection where other requests of it fail, too: host, port and path are what a person goes to.
+
+    What nobody foresaw is an unknown outcome for every caller, the author's own code included.
+    """
     try:
         yield
     except QwenImageError as error:
         if error.scope == "account" or isinstance(error, GatewayUnreachable):
             error.advice = f"{error.advice} It was sent by {settings.named}.".strip()
         raise
+    except Exception as error:
+        raise not_taken(error, job_id=job_id) from error
 
 
 def cancel(client: HttpClient, job: Job) -> bool:

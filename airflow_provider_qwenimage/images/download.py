@@ -128,7 +128,11 @@ class Downloads:
             host = {"Host": path.host_header} if path.host_header else {}
             client = self._client(path)
             with transport.open_stream(
-                client, path.url, headers={**_HEADERS, **host, **key}, server_name=path.server_name
+                client,
+                path.url,
+                headers={**_HEADERS, **host, **key},
+                server_name=path.server_name,
+                seconds=max(patience.left, 0.0),
             ) as stream:
                 location = stream.headers.get("location")
                 if stream.status in _REDIRECTS and location:
@@ -191,11 +195,16 @@ class _Patience:
     downloads: Downloads
     ends: float
 
+    @property
+    def left(self) -> float:
+        """Seconds until the time is over."""
+        return self.ends - self.downloads.clock()
+
     def check(self, url: str) -> None:
         """Raise where the task was told to end, or the time is over."""
         if self.downloads.stopped():
             raise TransferError(f"The task was told to end before {without_query(url)} had come")
-        if self.downloads.clock() > self.ends:
+        if self.left < 0:
             raise TransferError(
                 f"{without_query(url)} did not arrive within {self.downloads.limits.seconds:g} s",
                 advice="The image is paid; fetching it again is free while its link lives.",

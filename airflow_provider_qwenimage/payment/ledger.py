@@ -245,14 +245,19 @@ def fingerprint(request: ImageRequest) -> str:
 
 
 def _unforeseen(error: BaseException, state: State) -> QwenImageError:
-    what = f"{type(error).__name__}: {redact(error)}"
     if state == "delivered":
-        return TransferError(f"Storing failed: {what}")
+        return TransferError(f"Storing failed: {type(error).__name__}: {redact(error)}")
     if isinstance(error, AirflowTaskTimeout):
         return OutcomeUnknown("The task timed out while it waited for the answer")
+    return not_taken(error)
+
+
+def not_taken(error: BaseException, *, job_id: str | None = None) -> OutcomeUnknown:
+    """Return what an error that nobody foresaw means once a request was sent: nobody knows what became of it."""
     return OutcomeUnknown(
-        f"The answer could not be taken: {what}",
+        f"The answer could not be taken: {type(error).__name__}: {redact(error)}",
         advice="Look at the gateway's usage log before paying again, and report this: it is a defect.",
+        job_id=job_id,
     )
 
 

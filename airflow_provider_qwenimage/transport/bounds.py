@@ -23,6 +23,7 @@ _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's own words for the two formats
 _PIECE = 64 * 1024  # bytes; what is expanded at a time, so that a bound counts before the memory is full
 
 # The sockets a synchronous client has opened: shutting one down is what ends a read in another thread.
+_LOCK = threading.Lock()
 _SOCKETS: weakref.WeakKeyDictionary[httpx.Client, list[socket.socket]] = weakref.WeakKeyDictionary()
 
 
@@ -49,17 +50,21 @@ def ending(client: httpx.Client, seconds: float) -> Iterator[tuple[Deadline, dic
 
     Yields the deadline, and the extensions that the request has to be sent with.
     """
-    sockets = _SOCKETS.setdefault(client, [])
-    sockets[:] = [each for each in sockets if each.fileno() != -1]
+    own: list[socket.socket] = []
+    with _LOCK:
+        held = _SOCKETS[client] = [each for each in _SOCKETS.get(client, ()) if each.fileno() != -1]
     deadline = Deadline()
 
     def opened(name: str, info: dict[str, Any]) -> None:
         if name == "connection.connect_tcp.complete":
-            sockets.append(info["return_value"].get_extra_info("socket"))
+            own.append(info["return_value"].get_extra_info("socket"))
+            with _LOCK:
+                _SOCKETS[client].append(own[-1])
 
     def end() -> None:
         deadline.passed = True
-        for each in sockets:
+        # Which pooled connection was taken up again nobody tells: what others lose by it they fetch again.
+        for each in own or held:
             _shut(each)
 
     timer = threading.Timer(seconds, end)

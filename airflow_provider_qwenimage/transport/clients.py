@@ -13,6 +13,7 @@ import httpx
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.transport.bounds import ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -146,19 +147,23 @@ def open_stream(
     *,
     headers: Mapping[str, str] | None = None,
     server_name: str | None = None,
+    seconds: float = 600.0,
 ) -> Iterator[Stream]:
     """
     GET an image.
 
     :param server_name: the name TLS must prove, where ``url`` holds the address it was resolved to.
+    :param seconds: until its headers have come, however they drip.
     :raises StreamBroken: on any network failure.
     """
-    extensions = {"sni_hostname": server_name} if server_name else {}
-    try:
-        request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)
-        response = client.send(request, stream=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StreamBroken(redact(error) or type(error).__name__) from error
+    extensions: dict[str, Any] = {"sni_hostname": server_name} if server_name else {}
+    with ending(client, seconds) as (_, watched):
+        try:
+            extensions |= watched
+            request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)
+            response = client.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise StreamBroken(redact(error) or type(error).__name__) from error
     try:
         yield Stream(
             response.status_code,

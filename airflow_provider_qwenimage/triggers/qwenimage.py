@@ -9,6 +9,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qwenimage.exceptions import QwenImageError
 from airflow_provider_qwenimage.models.results import Job
+from airflow_provider_qwenimage.payment.ledger import not_taken
 from airflow_provider_qwenimage.triggers.shared import shared_hook
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class QwenImageJobTrigger(BaseTrigger):
                 generation = await hook.await_job(job, interval=self.poll_interval, timeout=self.job_timeout)
         except QwenImageError as error:
             yield TriggerEvent({"error": error.facts(), "job": self.job})  # type: ignore[no-untyped-call]
+        except Exception as error:
+            # A trigger that fails makes Airflow try the task again, which below 3.3 knows nothing of the job.
+            self.log.exception("The wait for job %s broke off", job.id)
+            facts = not_taken(error, job_id=job.id).facts()
+            yield TriggerEvent({"error": facts, "job": self.job})  # type: ignore[no-untyped-call]
         else:
             seconds = (datetime.now(UTC) - job.submitted_at).total_seconds()
             event = {"generation": generation.model_dump(mode="json"), "seconds": round(seconds, 1)}

@@ -9,7 +9,13 @@ import threading
 
 import pytest
 
-from airflow_provider_qwenimage.exceptions import GatewayUnreachable, OutcomeUnknown, UnexpectedReply
+from airflow_provider_qwenimage.exceptions import (
+    GatewayUnreachable,
+    OutcomeUnknown,
+    TransferError,
+    UnexpectedReply,
+)
+from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.transport import Endpoint, arun, run
 from airflow_provider_qwenimage.transport import exchange as exchange_module
 from airflow_provider_qwenimage.wire.protocol import Call
@@ -167,3 +173,15 @@ def test_a_bomb_costs_neither_time_nor_memory(in_subprocess):
     seconds, mebibytes = map(float, in_subprocess(BOMB).split()[-2:])
     assert seconds < 1
     assert mebibytes < 64
+
+
+@pytest.mark.parametrize("kind", ["headers", "a header", "103"])
+def test_an_image_host_that_drips_its_headers_is_left(kind):
+    limits = Limits(allow_private_hosts=True, seconds=1.0, attempts=1)
+    with (
+        Hostile(*DRIPS[kind]) as host,
+        Downloads(limits=limits) as downloads,
+        pytest.raises(TransferError) as lost,
+    ):
+        downloads.fetch(f"{host.url}/a.png")
+    assert lost.value.billing == "yes"

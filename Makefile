@@ -12,8 +12,8 @@
 SHELL := /bin/bash
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Branches too; what fails below is what it was when it was last raised. A part of the suite (ARGS) is not measured.
-COVERAGE := $(if $(ARGS),,--cov=airflow_provider_qwenimage --cov-branch --cov-report=term:skip-covered --cov-fail-under=90)
+# MEASURE=1: branches too, on top of it; what fails is less than there was. It takes a quarter longer.
+COVERAGE := $(if $(MEASURE),--cov=airflow_provider_qwenimage --cov-branch --cov-report=term:skip-covered --cov-fail-under=93)
 READY := $(VENV)/.ready
 
 .PHONY: demo test test-e2e lint wheel floor bench clean

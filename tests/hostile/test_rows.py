@@ -150,7 +150,10 @@ def test_rows_of_a_list_are_the_author_s_own_unless_inputs_from_is_given(simulat
 
 @pytest.mark.parametrize("place", ["ftp://x/", "photos", "s3", "HTTPS"])
 def test_a_place_that_is_none_is_refused(simulator, objects, run, place):
-    attempt = run(objects[2](["a mug"]), inputs_from=[place])
+    rows = objects[2](["a mug"])
+    with pytest.raises(InvalidRequest, match="inputs_from"):  # a literal, when the Dag is parsed
+        run(rows, inputs_from=[place])
+    attempt = run(rows, inputs_from=f"{{{{ [{place!r}] }}}}")
     assert isinstance(attempt.error, InvalidRequest)
     assert "inputs_from" in str(attempt.error)
 

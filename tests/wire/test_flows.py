@@ -184,6 +184,7 @@ def test_a_generation_joins_what_came_with_what_was_asked():
         "request_id": "req_qwen_plus_e359bc8d_f9911e9aac07",
         "created_at": "2025-11-21T04:00:00Z",
         "expires_at": "2025-11-22T04:00:00Z",
+        "origin": None,
     }
 
 

@@ -106,7 +106,7 @@ def test_a_task_told_to_stop_begins_nothing_more_and_keeps_what_is_under_way(
     gateway, worker, shelf, qwenimage_connection
 ):
     qwenimage_connection("tokenhot")
-    gateway.state.settings.latency = 0.2
+    gateway.state.settings.latency = 0.6
     process = worker()
     wait_until(process, lambda: gateway.state.posts >= COUNT * 0.2)
 

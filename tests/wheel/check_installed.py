@@ -7,7 +7,16 @@ from importlib.metadata import version
 from importlib.resources import files
 
 NAME = "airflow-provider-qwenimage"
-FIELDS = ["gateway", "model", "request_format", "timeout", "verify", "allow_private_hosts", "price_per_image"]
+FIELDS = [
+    "gateway",
+    "model",
+    "request_format",
+    "timeout",
+    "verify",
+    "allow_private_hosts",
+    "checks",
+    "price_per_image",
+]
 
 
 def main() -> None:

@@ -42,13 +42,14 @@ def asked(request: Request, *, gateway: str, model: str | None, base_url: str) -
     )
 
 
-def delivered(generation: Generation, *, seconds: float | None = None) -> None:
+def delivered(generation: Generation, *, dag_id: str | None, seconds: float | None = None) -> None:
     """
     Count and describe a request the gateway answered with images; not one that is replayed from the record.
 
+    :param dag_id: whose request it was.
     :param seconds: from sending the request to having its images, where one process saw both.
     """
-    count_delivered(generation, seconds=seconds)
+    count_delivered(generation, dag_id=dag_id, seconds=seconds)
     usage = generation.usage
     _describe(
         {
@@ -65,7 +66,7 @@ def delivered(generation: Generation, *, seconds: float | None = None) -> None:
     )
 
 
-def count_delivered(generation: Generation, *, seconds: float | None = None) -> None:
+def count_delivered(generation: Generation, *, dag_id: str | None, seconds: float | None = None) -> None:
     """Count a request as ``delivered`` does; one of many says nothing on the span of their task."""
     tags = {"gateway": generation.gateway, "model": generation.model or "unknown"}
     stats = _stats()
@@ -73,6 +74,9 @@ def count_delivered(generation: Generation, *, seconds: float | None = None) -> 
     stats.incr("qwenimage.images", len(generation.images), tags=tags)
     if generation.failures:
         stats.incr("qwenimage.images_failed", len(generation.failures), tags=tags)
+    if generation.usage.cost:
+        whose = {"dag_id": dag_id or "unknown", "currency": generation.usage.currency or "unknown"}
+        stats.incr("qwenimage.cost", generation.usage.cost, tags=tags | whose)
     if seconds is not None:
         stats.timing("qwenimage.request_duration", seconds * 1000, tags=tags)
 

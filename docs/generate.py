@@ -94,8 +94,9 @@ It asks for something that each rule refuses and that nobody could serve besides
 that does not exist); the refusal names the vendor's own bounds. What differs is printed as TOML to paste into
 `models.toml`, and every row that agrees with its new date. `--model` asks about one row only."""
 _PRICES_INTRO = """For one image, as published and before discounts; they change: see the date. Where a connection
-names no price of its own, the list of its gateway's region and currency gives results a `cost`, which is an estimate.
-A 1k image has at most 2250000 pixels. Gateways that resell have prices of their own: they are not here."""
+names no price of its own, the list of its gateway's region and currency gives results a `cost`, which is an estimate:
+`usage.estimate` names the list. A 1k image has at most 2250000 pixels. Gateways that resell have prices of their own:
+they are not here."""
 _GATEWAYS_INTRO = """Where requests can go. The connection's extra `gateway` names a row; its host, `request_format`
 and `checks` override what stands here. How sure a row is: V the gateway's own page or package, M measured live, T a
 third party's word."""

@@ -106,7 +106,7 @@ class FanOut:
             try:
                 generation = await self._asking.generation(item)
                 if not came:
-                    telemetry.count_delivered(generation)
+                    telemetry.count_delivered(generation, dag_id=self._journal.header.origin.dag_id)
                 came = True
                 entry = await self._storing.store(item, generation)
             except QwenImageError as error:

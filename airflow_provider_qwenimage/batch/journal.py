@@ -48,6 +48,7 @@ class Journal:
         resume: bool = True,
         before: Callable[[Iterable[Entry]], object] = list,
     ) -> None:
+        self.header = header
         self._segments = Segments(bucket)
         self.entries: dict[int, Entry] = {}
         found = self._segments.header()

@@ -127,7 +127,13 @@ class Verdict:
         known = [entry.usage for entry in self.done.values() if entry.usage]
         sums = {name: _sum(getattr(usage, name) for usage in known) for name in names}
         count = sum(len(entry.images) for entry in self.done.values())
-        usage = Usage(image_count=count, currency=currency if sums["cost"] is not None else None, **sums)
+        lists = sorted({usage.estimate for usage in known if usage.estimate})
+        usage = Usage(
+            image_count=count,
+            currency=currency if sums["cost"] is not None else None,
+            estimate="; ".join(lists) or None,
+            **sums,
+        )
         return usage.model_dump(mode="json")
 
     def error(self, options: BatchOptions) -> QwenImageError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date as Date  # noqa: N812 - the lists have a field named date
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import PriceList
     from airflow_provider_qwenimage.models.results import Asked, Generation
 
+# usage.output_image_type, such as "qima_output_2k" (A-t2i30, 2026-10-12)
+_BILLED_AS = re.compile(r"_(\dk)$", re.IGNORECASE | re.ASCII)
 _SUCH_AS = 'must be a number, or tiers such as {"1k": 0.25, "2k": 0.5, "input": 0.02}'
 
 
@@ -53,15 +56,18 @@ class Price(BaseModel):
         Return what a request costs.
 
         :param asked: what it asks for; an image whose size nobody says is charged as a large one.
-        :param came: what it brought; ``None`` before it is sent: as much as it may cost then.
+        :param came: what it brought, where the gateway tells also what it bills it as; ``None`` before it is sent:
+            as much as it may cost then.
         """
-        sizes = [asked.size] * asked.n
+        sizes, inputs = [asked.size] * asked.n, asked.inputs
         if came is not None:
-            count = came.usage.image_count
-            sizes = [image.size for image in came.images] or [asked.size]
+            usage, count = came.usage, came.usage.image_count
+            billed = _BILLED_AS.search(usage.output_image_type or "")
+            sizes = [billed[1] if billed else image.size for image in came.images] or [asked.size]
             sizes = [*sizes, *sizes[-1:] * (count or 0)][: len(came.images) if count is None else count]
+            inputs = asked.inputs if usage.input_image_count is None else usage.input_image_count
         images = sum(map(self._one, sizes)) * (self.extended if asked.extended else 1)
-        return round(images + self.input * asked.inputs, 6)
+        return round(images + self.input * inputs, 6)
 
     def _one(self, size: str | None) -> float:
         if self.image is not None:

@@ -212,5 +212,10 @@ def _priced(answer: Answer, settings: Settings, asked: Asked) -> Answer:
     price = settings.price(answer.model)
     if price is None:
         return answer
-    costs = {"cost": price.cost(asked, answer), "currency": settings.currency}
+    listed = settings.listed(answer.model)
+    costs = {
+        "cost": price.cost(asked, answer),
+        "currency": settings.currency,
+        "estimate": listed.cited if listed else None,
+    }
     return answer.model_copy(update={"usage": answer.usage.model_copy(update=costs)})

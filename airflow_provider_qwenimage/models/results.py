@@ -6,7 +6,14 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from airflow_provider_qwenimage.models.requests import ImageRequest, Operation, Size
 
@@ -98,15 +105,33 @@ class Usage(_Result):
     """
     What the call used; ``None`` where the gateway does not say.
 
-    :param cost: estimate in ``currency``, from the connection's ``price_per_image`` or else the vendor's dated list.
+    :param input_image_count: input images that are billed.
+    :param output_image_type: what the images are billed as, such as ``"qima_output_2k"``.
+    :param cost: in ``currency``, by the connection's ``price_per_image`` or else the vendor's dated list.
+    :param estimate: the list that ``cost`` was reckoned by, source and date; not in a dump where the connection names
+        the price.
     """
 
     image_count: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None
+    input_image_count: int | None = Field(default=None, exclude=True)
+    output_image_type: str | None = Field(default=None, exclude=True)
     cost: float | None = None
     currency: str | None = None
+    estimate: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _estimates_say_so(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = dump(self)
+        if self.estimate is None:
+            told.pop("estimate", None)
+        return told
+
+    def __str__(self) -> str:
+        by = f" (an estimate by the vendor's list, {self.estimate})" if self.estimate else ""
+        return "" if self.cost is None else f"cost {self.cost:g} {self.currency or ''}".rstrip() + by
 
 
 class Generation(_Result):
@@ -147,9 +172,7 @@ class Generation(_Result):
             f"request id {self.request_id}" if self.request_id else "",
             f"job {self.job_id}" if self.job_id else "",
             f"{seconds:.1f} s" if seconds is not None else "",
-            f"cost {self.usage.cost:g} {self.usage.currency or ''}".rstrip()
-            if self.usage.cost is not None
-            else "",
+            str(self.usage),
         ]
         return ", ".join(fact for fact in facts if fact)
 

@@ -168,7 +168,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         :param seconds: that this worker took for it.
         :param waited: that a job took, as the triggerer saw it.
         """
-        telemetry.delivered(generation, seconds=seconds)
+        telemetry.delivered(generation, dag_id=self.dag_id, seconds=seconds)
         self.log.info("Paid: %s", generation.line(self.operation, seconds=seconds or waited))
 
     def on_kill(self) -> None:

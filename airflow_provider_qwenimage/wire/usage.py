@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.models.results import Usage
+from airflow_provider_qwenimage.wire.documents import as_word
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.documents import Document
@@ -23,6 +24,8 @@ def usage_of(usage: Document) -> Usage:
         input_tokens=_first(usage, "input_tokens", "prompt_tokens"),
         output_tokens=_first(usage, "output_tokens", "completion_tokens"),
         total_tokens=_first(usage, "total_tokens"),
+        input_image_count=_first(usage, "input_image_count"),
+        output_image_type=as_word(usage.get("output_image_type")) or None,
     )
 
 

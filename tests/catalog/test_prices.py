@@ -67,6 +67,14 @@ def test_afterwards_it_costs_what_came(sizes, count, cost):
     assert TIERS.cost(asked(size="1024*1024", n=2), came(*sizes, image_count=count)) == cost
 
 
+def test_what_the_gateway_says_it_bills_goes_before_what_was_asked():
+    brought = came("1024*1024")
+    told = Usage(image_count=1, output_image_type="qima_output_2k", input_image_count=1)
+    assert TIERS.cost(asked(images=TWO), brought.model_copy(update={"usage": told})) == 0.52
+    unread = Usage(output_image_type="tier 4", input_image_count=0)
+    assert TIERS.cost(asked(images=TWO), brought.model_copy(update={"usage": unread})) == 0.25
+
+
 def test_a_rewritten_prompt_and_input_images_are_charged():
     price = price_of({"image": 0.1, "extended": 2, "input": 0.01})
     assert price.cost(asked(images=TWO, n=2, parameters={"prompt_extend": True})) == 0.42

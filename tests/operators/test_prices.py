@@ -10,6 +10,7 @@ from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
 from harness import InMemoryAirflow
 
+LISTED = "T-public, 2026-11-01"
 IMAGES = ["https://img.example/1.png", "https://img.example/2.png"]
 
 
@@ -23,20 +24,21 @@ def usage(kind, conn_id, **arguments):
     attempt = InMemoryAirflow().run(kind(task_id="task", qwenimage_conn_id=conn_id, **given))
     assert attempt.error is None
     told = attempt.xcoms["usage"]
+    estimate = [told.pop("estimate")] if "estimate" in told else []
     assert set(told) == {"image_count", "input_tokens", "output_tokens", "total_tokens", "cost", "currency"}
-    return told["cost"], told["currency"]
+    return (told["cost"], told["currency"], *estimate)
 
 
 def test_without_a_price_of_its_own_a_job_costs_what_the_vendors_list_says(qwenimage_connection):
     conn_id = qwenimage_connection("dashscope")
-    assert usage(QwenImageGenerateOperator, conn_id, size="2K", n=2) == (1.0, "CNY")
-    assert usage(QwenImageGenerateOperator, conn_id, size="1K", n=2) == (0.5, "CNY")
+    assert usage(QwenImageGenerateOperator, conn_id, size="2K", n=2) == (1.0, "CNY", LISTED)
+    assert usage(QwenImageGenerateOperator, conn_id, size="1K", n=2) == (0.5, "CNY", LISTED)
 
 
 def test_input_images_cost_and_an_edit_costs_by_the_size_that_came(qwenimage_connection):
     # Asked for 2k; the vendor follows the input image and delivers, and bills, 1k.
     conn_id = qwenimage_connection("dashscope")
-    assert usage(QwenImageEditOperator, conn_id, images=IMAGES, size="2048*2048") == (0.29, "CNY")
+    assert usage(QwenImageEditOperator, conn_id, images=IMAGES, size="2048*2048") == (0.29, "CNY", LISTED)
 
 
 def test_tiers_of_the_connection_go_before_the_list(qwenimage_connection):
@@ -73,5 +75,6 @@ def test_a_batch_says_that_its_cost_is_an_estimate(qwenimage_connection, s3, buc
     )
     attempt = InMemoryAirflow().run(task)
     assert attempt.error is None
-    assert (attempt.xcoms["usage"]["cost"], attempt.xcoms["usage"]["currency"]) == (0.18, "CNY")
+    told = attempt.xcoms["usage"]
+    assert (told["cost"], told["currency"], told["estimate"]) == (0.18, "CNY", LISTED)
     assert "about 0.18 CNY (an estimate by the vendor's list, T-public, 2026-11-01)" in caplog.text

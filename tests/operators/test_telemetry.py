@@ -83,6 +83,24 @@ def test_images_that_are_replayed_are_not_counted_again(simulator, qwenimage_con
     assert (counted["qwenimage.requests_billed"], counted["qwenimage.images"]) == (1, 2)
 
 
+PRICES = {"wan2.6-t2i": 0.2, "currency": "CNY"}
+
+
+@pytest.mark.parametrize("whole", ["task", "batch"])
+def test_what_is_spent_is_counted_for_its_dag(qwenimage_connection, s3, bucket, metrics, whole):
+    conn_id = qwenimage_connection("tokenhot", price_per_image=PRICES)
+    made = task(conn_id) if whole == "task" else campaign(conn_id, bucket, ["a cup", "a mug"])
+    assert InMemoryAirflow(dag_id="marketing").run(made).error is None
+    assert metrics.counted["qwenimage.cost"] == pytest.approx(0.4)
+    whose = {"gateway": "tokenhot", "model": "wan2.6-t2i", "dag_id": made.dag_id, "currency": "CNY"}
+    assert metrics.tags["qwenimage.cost"] == whose
+
+
+def test_where_nobody_names_a_price_no_cost_is_counted(simulator, qwenimage_connection, metrics):
+    InMemoryAirflow().run(task(qwenimage_connection("tokenhot")))
+    assert "qwenimage.cost" not in metrics.counted
+
+
 def test_an_image_that_is_stored_is_counted_once(simulator, qwenimage_connection, s3, bucket, metrics):
     airflow = InMemoryAirflow()
     made = airflow.run(task(qwenimage_connection("tokenhot")))
@@ -175,7 +193,8 @@ def test_a_span_says_what_was_asked_and_what_came(metrics):
             base_url="https://user:k@gw.example/v1?token=k",
         )
         usage = Usage(output_tokens=7, cost=0.4, currency="CNY")
-        telemetry.delivered(Generation(images=(), gateway="tokenhot", model="m", request_id="r", usage=usage))
+        came = Generation(images=(), gateway="tokenhot", model="m", request_id="r", usage=usage)
+        telemetry.delivered(came, dag_id="marketing")
 
     assert attributes(work) == {
         "gen_ai.operation.name": "generate_content",

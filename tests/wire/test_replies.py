@@ -516,6 +516,11 @@ def test_a_reply_with_images_is_read_whole(name):
     assert found.request_id == expected.get("request_id")
 
 
+def test_what_the_gateway_bills_is_read():
+    used = reaped("dashscope/200_qwen3.json").usage
+    assert (used.output_image_type, used.input_image_count) == ("qima_output_2k", 0)
+
+
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_reply_without_an_image_is_no_success(name):
     code, words = UNREADABLE[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_FIELD_BYTES = 64 * 1024 * 1024
 _IMAGE_FIELDS = ("image", "image[]", "url")
+_NUMBERED_IMAGE = re.compile(r"image\[\d+\]")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Body:
         """What `/_state` tells of it: uploads as their length."""
         if self.images is None:
             return self.fields
-        told = [image if isinstance(image, str) else f"<{len(image)} bytes>" for image in self.images]
+        told = [image if isinstance(image, str) else _told(image) for image in self.images]
         return {**self.fields, "images": told}
 
 
@@ -51,12 +53,11 @@ async def body_of(request: Request) -> Body:
     images: list[str | bytes] = []
     async with request.form(max_part_size=_MOST_FIELD_BYTES) as form:
         for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                images.append(await value.read())
-            elif name in _IMAGE_FIELDS:
-                images.append(value)
-            else:
-                fields[name] = value
+            content = await value.read() if isinstance(value, UploadFile) else value
+            if name in _IMAGE_FIELDS or _NUMBERED_IMAGE.fullmatch(name):
+                images.append(content)
+            else:  # a mask is told of, and is no input image
+                fields[name] = content if isinstance(content, str) else _told(content)
     return Body(fields, tuple(images))
 
 
@@ -67,3 +68,7 @@ def read_ask(body: Body, path: str, gateway: GatewayRow) -> Ask:
     if path.endswith("image-synthesis"):
         return read_legacy(body.fields, gateway)
     return read(body.fields, gateway)
+
+
+def _told(content: bytes) -> str:
+    return f"<{len(content)} bytes>"

@@ -48,6 +48,11 @@ class Ask:
         return self.parameters.get("enable_interleave") is True
 
     @property
+    def events(self) -> bool:
+        """Whether OpenAI's event stream is asked for; a form says so in words."""
+        return str(self.parameters.get("stream")).lower() == "true"
+
+    @property
     def count(self) -> int:
         """How many images will be made and billed; a missing number is the vendor's default."""
         name, (_, _, default) = "n", self.row.n if self.row else (1, 10, 1)

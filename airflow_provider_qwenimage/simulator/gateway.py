@@ -18,7 +18,7 @@ from airflow_provider_qwenimage.simulator.making import Making
 from airflow_provider_qwenimage.simulator.references import load
 from airflow_provider_qwenimage.simulator.rules import check
 from airflow_provider_qwenimage.simulator.state import Seen, State
-from airflow_provider_qwenimage.simulator.streaming import error_frame, frames
+from airflow_provider_qwenimage.simulator.streaming import error_event, error_frame, events, frames
 from airflow_provider_qwenimage.simulator.vendor import MODELS, GatewayRow, Refusal, RefusedError, refused
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.simulator.replies import Made
 
     Answer = Callable[[Request, Made, Armed | None], Awaitable[ASGIApp]]
+    Failing = Callable[[int, str], bytes]
 
 EVENT_STREAM = "text/event-stream;charset=UTF-8"
 _JSON = "application/json"
@@ -87,6 +88,7 @@ class Gateway:
         self._known(ask.model)
         self.mode(ask, request)
         check(ask, self.row)
+        ask = self.resolved(ask, request)
         references = await run_in_threadpool(load, ask, self.row) if ask.images else ()
         await asyncio.sleep(self.state.settings.latency)
         base = f"{request.url.scheme}://{request.headers['host']}"
@@ -99,19 +101,25 @@ class Gateway:
         self.state.count(self.row.name, "billed", len(made.images))
         if armed and (spoilt := self.plain(armed, made.request_id)):
             return spoilt
-        if streams(made.ask, request):
-            return self._stream(made, armed)
-        body = replies.SHAPES[self.row.reply](made)
+        if self.streams(made.ask, request):
+            return self._stream(made, armed, list(frames(made, self.state.settings.sse_mode)), error_frame)
+        if made.ask.events and self.row.kind == "engine":
+            edited = request.url.path.endswith("/edits")
+            return self._stream(made, armed, list(events(made, edited=edited)), error_event)
+        body = self.body(request, made)
         if request.url.path.endswith("/edits") and self.row.kind == "engine":
             body |= {"output_format": self.state.settings.image_format, "size": "{}x{}".format(*made.size)}
         if armed and armed.fault == "lost_images_metadata" and self.row.reply == "openai":
             body["metadata"] = replies.choices(made)
         return await self.reply(body, armed, made.request_id)
 
-    def _stream(self, made: Made, armed: Armed | None) -> ASGIApp:
-        sent = list(frames(made, self.state.settings.sse_mode))
+    def body(self, request: Request, made: Made) -> dict[str, Any]:  # noqa: ARG002
+        """What came of it, in the gateway's shape."""
+        return replies.SHAPES[self.row.reply](made)
+
+    def _stream(self, made: Made, armed: Armed | None, sent: list[bytes], failing: Failing) -> ASGIApp:
         if armed and armed.fault == "sse_error":
-            sent = [*sent[:2], error_frame(2, made.request_id)]
+            sent = [*sent[:2], failing(2, made.request_id)]
         if armed and armed.fault == "sse_cut":
             raw = head(EVENT_STREAM, length=None) + chunk(b"".join(sent[:2]))
             return BrokenReply(self.state.sockets, raw, how="reset")
@@ -166,6 +174,14 @@ class Gateway:
         if request.url.path.endswith("/edits") and not ask.images:
             raise refused("images", low=1, high=16)
 
+    def streams(self, ask: Ask, request: Request) -> bool:
+        """Whether the vendor's SSE is asked for; through a router by the parameter, too (contract 4.4)."""
+        return enabled(request, "x-dashscope-sse") and ask.interleave and ask.parameters.get("stream") is True
+
+    def resolved(self, ask: Ask, request: Request) -> Ask:  # noqa: ARG002
+        """The request with its uploaded images in place; only the vendor itself has any."""
+        return ask
+
     def authorise(self, request: Request) -> None:
         """Refuse a wrong key."""
         if request.headers.get("authorization") != f"Bearer {self.state.settings.key}":
@@ -208,7 +224,6 @@ class Gateway:
         return {"X-Oneapi-Request-Id" if self.row.errors == "new-api" else "X-Request-Id": request_id}
 
 
-def streams(ask: Ask, request: Request) -> bool:
-    """Whether the reply is SSE: both the parameter and the header ask for it (contract 4.4)."""
-    told = request.headers.get("x-dashscope-sse", "").lower() == "enable"
-    return told and ask.interleave and ask.parameters.get("stream") is True
+def enabled(request: Request, header: str) -> bool:
+    """Whether a header of the vendor says `enable`."""
+    return request.headers.get(header, "").lower() == "enable"

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_qwenimage.simulator.drawing import Picture
+from airflow_provider_qwenimage.simulator.drawing import Picture, draw
 from airflow_provider_qwenimage.simulator.faults import FAULTS
 from airflow_provider_qwenimage.simulator.replies import Item, Made
 from airflow_provider_qwenimage.simulator.rules import pixels
@@ -44,7 +44,13 @@ class Making:
     def make(self) -> Made:
         """Hang the pictures and tell where. Blocks when base64 is asked."""
         size = pixels(self.ask, self.references)
-        return Made(self.ask, tuple(self._items(size)), size, self.request_id)
+        return Made(self.ask, tuple(self._items(size)), size, self.request_id, tuple(self._partials(size)))
+
+    def _partials(self, size: tuple[int, int]) -> Iterator[str]:
+        asked = self.ask.parameters.get("partial_images") if self.ask.events else None
+        for number in range(int(asked or 0)):
+            preview = self._picture(size, index=0, caption=f"partial image {number + 1}")
+            yield base64.b64encode(draw(preview)).decode()
 
     def _items(self, size: tuple[int, int]) -> Iterator[Item]:
         total = self.ask.count
@@ -94,7 +100,7 @@ class Making:
     def _inline(self) -> bool:
         asked = self.ask.parameters.get("response_format")
         if self.gateway.kind == "engine":
-            return asked != "url"
+            return asked != "url" or self.ask.events
         # DashScope and what passes its replies through know only links; its compatible mode ignores the wish.
         return (
             asked == "b64_json"

@@ -38,12 +38,14 @@ class Made:
     """Everything a reply tells.
 
     :param size: width and height of the images.
+    :param partials: base64 of the previews that an event stream shows first.
     """
 
     ask: Ask
     items: tuple[Item, ...]
     size: tuple[int, int]
     request_id: str
+    partials: tuple[str, ...] = ()
 
     @property
     def images(self) -> tuple[Item, ...]:

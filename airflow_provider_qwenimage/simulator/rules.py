@@ -32,6 +32,7 @@ def check(ask: Ask, gateway: GatewayRow) -> None:
     row = ask.row
     if row is None:
         _number(ask.parameters.get("n"), 1, 10)
+        _previews(ask)
         return
     for rule in (_features, _languages, _images, _count, _size, _boxes, _palette):
         rule(ask, row)
@@ -120,6 +121,11 @@ def _number(given: Any, low: int, high: int) -> None:
     if given is None or (type(given) is int and low <= given <= high):
         return
     raise refused("n_one") if high == 1 else refused("n_range", low=low, high=high)
+
+
+def _previews(ask: Ask) -> None:
+    if str(ask.parameters.get("partial_images") or 0) not in ("0", "1", "2", "3"):
+        raise refused("partial_images")
 
 
 def _size(ask: Ask, row: ModelRow) -> None:

@@ -12,6 +12,7 @@ from airflow_provider_qwenimage.simulator.faults import FaultQueue
 from airflow_provider_qwenimage.simulator.gallery import Gallery
 from airflow_provider_qwenimage.simulator.jobs import Jobs
 from airflow_provider_qwenimage.simulator.sockets import Sockets
+from airflow_provider_qwenimage.simulator.uploads import Uploads
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.simulator.settings import Settings
@@ -40,6 +41,7 @@ class State:
         self.gallery = Gallery(settings)
         self.faults = FaultQueue()
         self.jobs = Jobs(settings)
+        self.uploads = Uploads()
         self.sockets = Sockets(self.faults, self.count)
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -138,3 +140,4 @@ class State:
         self.faults.clear()
         self.gallery.clear()
         self.jobs.clear()
+        self.uploads.clear()

@@ -66,6 +66,7 @@ class ModelRow:
     input: InputRule | None = None
     sync: bool = True
     job: str | None = None
+    job_sync: bool = False
     thinking: bool = False
     agent: bool = False
     between: tuple[str, ...] = ()

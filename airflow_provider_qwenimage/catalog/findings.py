@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_WITNESSES = {"A": "Alibaba's page", "M": "Alibaba's live service,", "T": "third parties,"}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -23,3 +25,12 @@ class Finding:
     refused: bool = True
     advice: str = ""
     cited: str = ""
+
+
+def witness(cited: str) -> str:
+    """
+    Say in words who says so.
+
+    :param cited: a source's key in ``models.toml`` and a date; the key's first letter is the kind of source.
+    """
+    return f"source: {_WITNESSES[cited[0]]} {cited}"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.catalog.findings import Finding
+from airflow_provider_qwenimage.catalog.findings import Finding, witness
 from airflow_provider_qwenimage.catalog.limits import Case, InputFacts, image_findings, request_findings
 from airflow_provider_qwenimage.catalog.models import Model, model, models
 from airflow_provider_qwenimage.catalog.sizes import resolve_size
@@ -120,7 +120,7 @@ def _settle(findings: Iterable[Finding], row: Model, *, strict: bool) -> tuple[s
     """Raise the first finding that refuses; return the others as warnings, each once."""
     warnings: dict[str, None] = {}
     for finding in findings:
-        rule = f"{finding.rule} for {row.name} ({finding.cited or row.cited})"
+        rule = f"{finding.rule} for {row.name} ({witness(finding.cited or row.cited)})"
         if strict and finding.refused:
             raise InvalidRequest(finding.field, rule, advice=finding.advice)
         warnings[f"{finding.field}: {rule}"] = None

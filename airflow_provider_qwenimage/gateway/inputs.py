@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_qwenimage.catalog.findings import witness
 from airflow_provider_qwenimage.catalog.rules import InputFacts, check, check_image
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
@@ -123,7 +124,11 @@ class Inputs:
             named = error.field if error.field.startswith("boxes") else field
             raise InvalidRequest(named, error.rule, advice=error.advice) from None
         except ImageTooLarge:
-            whose = f"{self.row.name} takes ({self.row.cited})" if self.row else "are read into a request"
+            whose = (
+                f"{self.row.name} takes ({witness(self.row.cited)})"
+                if self.row
+                else "are read into a request"
+            )
             raise InvalidRequest(field, f"has more than the {self._cap / MIB:g} MiB that {whose}") from None
         except (BlockedHost, ImageExpired, NotAnImage) as error:
             raise InvalidRequest(field, _lowered(error.what), advice=error.advice) from None

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from airflow_provider_qwenimage.catalog import gateway
+from airflow_provider_qwenimage.catalog.findings import witness
 from airflow_provider_qwenimage.catalog.models import models
 from airflow_provider_qwenimage.catalog.rules import InputFacts, check, check_image
 from airflow_provider_qwenimage.exceptions import InvalidRequest
@@ -73,7 +74,7 @@ def refused(row, wanted, field):
     assert caught.value.field == field
     rule = row.mode(wanted.operation).size
     told = (f"{rule.served.source}, {rule.served.date}" if rule.served else "", rule.cited, row.cited)
-    assert any(words and f"for {row.name} ({words})" in caught.value.rule for words in told)
+    assert any(words and f"for {row.name} ({witness(words)})" in caught.value.rule for words in told)
 
 
 @pytest.mark.parametrize(("row", "operation"), MODES, ids=ids(MODES))

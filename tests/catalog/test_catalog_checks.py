@@ -93,7 +93,10 @@ def test_the_four_to_three_of_the_live_list_passes(size):
 
 @pytest.mark.parametrize("size", ["1472*1140", "1140*1472"])
 def test_the_four_to_three_of_last_years_pages_is_refused_with_the_live_list(size):
-    with pytest.raises(InvalidRequest, match=r"is not one of .* for qwen-image \(M-live, 2026-08-04\)"):
+    with pytest.raises(
+        InvalidRequest,
+        match=r"is not one of .* for qwen-image \(source: Alibaba's live service, M-live, 2026-08-04\)",
+    ):
         check(generate("qwen-image", size=size), gateway=VENDOR)
 
 
@@ -111,7 +114,9 @@ def test_sizes_the_vendors_guide_and_n8n_recommend_pass_without_a_word(model, si
 def test_what_the_live_service_takes_below_the_page_goes_through_with_a_warning(size):
     checked = check(generate("wan2.6-t2i", size=size), gateway=VENDOR)
     assert checked.request.size.text() == size
-    assert checked.warnings[0].endswith("but was served all the same for wan2.6-t2i (M-live, 2026-10-06)")
+    assert checked.warnings[0].endswith(
+        "but was served all the same for wan2.6-t2i (source: Alibaba's live service, M-live, 2026-10-06)"
+    )
 
 
 MEASURED = {
@@ -133,13 +138,16 @@ def test_what_was_measured_beyond_the_page_goes_through_with_a_warning(wanted):
 BEYOND = {
     "max": (
         generate("qwen-image-max", size="1680*1680"),
-        r"512\*512 to 1664\*1664 is served .* \(M-live, 2026-10-06\)",
+        r"512\*512 to 1664\*1664 is served .* \(source: Alibaba's live service, M-live, 2026-10-06\)",
     ),
     "3.0": (
         generate("qwen-image-3.0", size="2576*2576"),
-        r"512\*512 to 2560\*2560 is served .* \(M-live, 2026-10-06\)",
+        r"512\*512 to 2560\*2560 is served .* \(source: Alibaba's live service, M-live, 2026-10-06\)",
     ),
-    "3.0, narrow": (generate("qwen-image-3.0", size="6000*700"), r"narrower than .* \(A-t2i30, 2026-10-12\)"),
+    "3.0, narrow": (
+        generate("qwen-image-3.0", size="6000*700"),
+        r"narrower than .* \(source: Alibaba's page A-t2i30, 2026-10-12\)",
+    ),
     "edit-plus": (edit("qwen-image-edit-plus", size="400*4096"), "a side outside 512 to 2048"),
     "edit-max": (edit("qwen-image-edit-max", size="2064*2048"), "a side outside 512 to 2048"),
 }
@@ -160,7 +168,8 @@ def test_a_size_only_newer_pages_allow_warns():
 def test_a_size_the_vendor_snaps_warns():
     (warning,) = check(edit("qwen-image-edit-plus", size="1000*1001"), gateway=VENDOR).warnings
     assert warning == (
-        "size: 1000*1001 is changed to multiples of 16 for qwen-image-edit-plus (A-edit, 2026-02-08)"
+        "size: 1000*1001 is changed to multiples of 16 for qwen-image-edit-plus "
+        "(source: Alibaba's page A-edit, 2026-02-08)"
     )
 
 
@@ -188,7 +197,7 @@ def test_a_refusal_names_the_rule_the_model_and_its_source():
         check(generate("alibaba/qwen-image-plus", size="1000*1000"), gateway=VENDOR)
     assert str(caught.value) == (
         "size: 1000*1000 is not one of 1664*928, 1472*1104, 1328*1328, 1104*1472, 928*1664 "
-        "for qwen-image-plus (M-live, 2026-08-04). Nothing was billed."
+        "for qwen-image-plus (source: Alibaba's live service, M-live, 2026-08-04). Nothing was billed."
     )
 
 
@@ -341,7 +350,7 @@ def test_a_negative_prompt_the_model_has_not_is_left_out_but_not_for_an_engine()
     checked = check(wanted, gateway=VENDOR)
     assert checked.request.negative_prompt is None
     assert checked.warnings == (
-        "negative_prompt: has no effect, there is none for wan2.7-image (A-w27, 2026-10-11)",
+        "negative_prompt: has no effect, there is none for wan2.7-image (source: Alibaba's page A-w27, 2026-10-11)",
     )
     assert check(wanted, gateway=ENGINE).request == wanted
 
@@ -395,3 +404,21 @@ def test_with_checks_warn_all_is_sent_as_it_was_asked_and_said(wanted):
 def test_a_request_without_a_model_is_refused():
     with pytest.raises(InvalidRequest, match="model: is not set"):
         check(generate(None), gateway=VENDOR)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        (generate("qwen-image", n=2), "(source: Alibaba's page A-t2i, 2026-02-08)"),
+        (generate("qwen-image", size="100*100"), "(source: Alibaba's live service, M-live, 2026-08-04)"),
+    ],
+)
+def test_a_refusal_says_in_words_who_says_so(wanted, says):
+    with pytest.raises(InvalidRequest) as refused:
+        check(wanted, gateway=VENDOR)
+    assert says in str(refused.value)
+
+
+def test_a_warning_names_a_third_party_as_one():
+    warnings = check(generate("qwen-image-2.1-pro", n=9), gateway=VENDOR).warnings
+    assert any(warning.endswith("(source: third parties, T-public, 2026-11-01)") for warning in warnings)

@@ -14,12 +14,11 @@ cleared, the next try pays only for what is missing: the journal beside the imag
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from airflow_provider_qwenimage.manifests import read_manifest
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 
 
@@ -51,13 +50,10 @@ def campaign_batch() -> None:
     @task
     def report(manifest: dict[str, str]) -> dict[str, int]:
         """Count what is there and print what is missing."""
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # dear to import
-
-        bucket, key = S3Hook.parse_s3_url(manifest["uri"])
-        listed: dict[str, Any] = json.loads(S3Hook("aws_default").read_key(key, bucket))
-        for failure in listed["failures"]:
-            print(f"image {failure['index']}: {failure['reason']}")
-        return {"images": len(listed["images"]), "failures": len(listed["failures"])}
+        listed = read_manifest(manifest)
+        for failure in listed.failures:
+            print(f"image {failure.index}: {failure.reason}")
+        return {"images": len(listed.images), "failures": len(listed.failures)}
 
     report(campaign.output["manifest"])
 

@@ -13,12 +13,12 @@ die within hours: one transfer copies all of them and writes ``manifest.json`` l
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from airflow_provider_qwenimage.manifests import read_manifest
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 
@@ -62,13 +62,10 @@ def marketing_assets() -> None:
     @task
     def report(manifest: dict[str, str]) -> list[dict[str, Any]]:
         """Print what is in the bucket now, and hand it to whatever publishes it."""
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # dear to import
-
-        bucket, key = S3Hook.parse_s3_url(manifest["uri"])
-        images: list[dict[str, Any]] = json.loads(S3Hook("aws_default").read_key(key, bucket))["images"]
+        images = read_manifest(manifest).images
         for image in images:
-            print(f"{image['uri']}  {image['width']}x{image['height']}  {image['prompt']}")
-        return [{"uri": image["uri"], "prompt": image["prompt"]} for image in images]
+            print(f"{image.uri}  {image.width}x{image.height}  {image.prompt}")
+        return [{"uri": image.uri, "prompt": image.prompt} for image in images]
 
     report(store.output["manifest"])
 

@@ -23,7 +23,7 @@ CHAIN = (
     ("storage",),
     ("gateway",),
     ("hooks",),
-    ("batch", "triggers", "retry_policy"),
+    ("batch", "triggers", "retry_policy", "manifests"),
     ("operators",),
     ("transfers", "decorators", "plugins"),
 )

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.exceptions import TransferError
 from airflow_provider_qwenimage.images.formats import EXTENSIONS
-from airflow_provider_qwenimage.models.manifest import Failure
-from airflow_provider_qwenimage.storage.sources import ImageSource, read_sources
+from airflow_provider_qwenimage.models.manifest import Failure, ImageSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,11 +105,9 @@ class Storing:
         return entry
 
     def _one(self, item: Item, image: GeneratedImage, generation: Generation) -> StoredImage:
-        (source,) = read_sources(image)
+        source = _named(ImageSource.of(image), item, generation)
         try:
-            return self._store.store_one(
-                _named(source, item, generation), index=self._place(item, image.index)
-            )
+            return self._store.store_one(source, index=self._place(item, image.index))
         except OSError as error:  # such as a full disk, which large images pass through
             what = f"The image could not be held on this worker: {error.strerror or error}"
             raise TransferError(

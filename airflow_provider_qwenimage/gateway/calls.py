@@ -63,11 +63,13 @@ def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
         call = encode_native.encode(request, gateway=gateway, model=model)
     else:
         call = encode_flat.encode(request, gateway=gateway, model=model, inline=inline)
-    ignored = (
-        f"{name}: has no effect on an edit, {gateway.title} does not read it"
-        for name in encode_flat.unread(request, gateway)
-    )
-    return Plan(request, model, call, is_job, (*checked.warnings, *ignored))
+    warnings = checked.warnings
+    if gateway.reads:
+        named = encode_flat.unread(request, gateway)
+        warnings += tuple(
+            f"{name}: has no effect on an edit, {gateway.title} does not read it" for name in named
+        )
+    return Plan(request, model, call, is_job, warnings)
 
 
 def spelled(planned: Plan) -> Plan:

@@ -15,7 +15,7 @@ from airflow_provider_qwenimage.exceptions import BlockedHost, TransferError
 from airflow_provider_qwenimage.images.checked import MIB, Downloaded, check_size, receive
 from airflow_provider_qwenimage.images.formats import TruncatedImage
 from airflow_provider_qwenimage.images.hosts import Resolve, Route, Unresolved, route, system_resolve
-from airflow_provider_qwenimage.images.refused import PassingFailure, encoded, encoding, refusal
+from airflow_provider_qwenimage.images.refused import PassingFailure, encoded, refusal
 from airflow_provider_qwenimage.redaction import redact, without_query
 from airflow_provider_qwenimage.wire.links import expires_at
 
@@ -148,7 +148,7 @@ class Downloads:
         chunks = patience.watch(stream.chunks(), url)
         if stream.status != 200:
             raise refusal(stream, chunks, url, expires)
-        if encoding(stream):
+        if stream.encoding:
             raise encoded(stream, url)
         length = stream.headers.get("content-length", "")
         if length.isdecimal():

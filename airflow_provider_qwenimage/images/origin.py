@@ -107,7 +107,8 @@ def read_marks(pieces: Iterable[Piece]) -> Marks:
             labels.append(user_comment(data))
         elif kind == "aigc":
             labels.append(data.decode("utf-8", "replace"))
-    for name, value in (found for packet in (*packets, parts) for found in xmp.properties(packet)):
+    packets += [parts] if parts else []
+    for name, value in (found for packet in packets for found in xmp.properties(packet)):
         c2pa |= name == xmp.PROVENANCE
         if name == xmp.DIGITAL_SOURCE_TYPE and value:
             types.append(_told(value))

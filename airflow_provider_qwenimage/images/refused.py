@@ -31,15 +31,9 @@ class PassingFailure(Exception):
         self.after = after
 
 
-def encoding(stream: transport.Stream) -> str:
-    """Return the encoding of a body that came in one although none was accepted, empty for a plain one."""
-    named = stream.headers.get("content-encoding", "").strip()
-    return "" if named.lower() == "identity" else named
-
-
 def encoded(stream: transport.Stream, url: str) -> TransferError:
     """Return the error for a body that would have to be expanded: a little of it may be gigabytes."""
-    how = redact(encoding(stream), limit=40)
+    how = redact(stream.encoding, limit=40)
     return TransferError(
         f"The image host answers {without_query(url)} with Content-Encoding {how}, which was not accepted",
         advice="Images are fetched as they are; let the host, or the proxy before it, send them so.",
@@ -60,7 +54,7 @@ def refusal(
         after = retry_after(stream.headers.get("retry-after", ""), now=time.time())
         return PassingFailure(f"the image host answers {stream.status}", after=after)
     if stream.status in _MAYBE_EXPIRED:
-        head = b"" if encoding(stream) else _head(body)
+        head = b"" if stream.encoding else _head(body)
         if match := _EXPIRES_BODY.search(head):
             expires = moment(match[1].decode()) or expires
         now = datetime.now(UTC)

@@ -1,10 +1,10 @@
-"""What lies in the bucket: one object for each image, and the manifest that says the set is complete."""
+"""A set of images: where each comes from, what lies in the bucket, and the manifest that says it is complete."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
@@ -14,6 +14,8 @@ from airflow_provider_qwenimage.redaction import without_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_provider_qwenimage.models.results import GeneratedImage
 
 VERSION: Final = 1
 
@@ -60,6 +62,51 @@ class ImageFields(BaseModel):
         if value is None or value[:5].lower() == "data:":
             return None
         return value if value.startswith("s3://") else without_query(value)
+
+
+Kind = Literal["http", "s3", "data", "bytes"]
+IMAGE_SCHEMES: dict[str, Kind] = {"http": "http", "https": "http", "s3": "s3", "data": "data"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """
+    One image to store.
+
+    :param location: http(s), ``s3://`` or ``data:`` URL; empty for inline bytes.
+    :param data: inline bytes.
+    :param fields: what is known of the image.
+    """
+
+    location: str = field(default="", repr=False)
+    data: bytes | None = field(default=None, repr=False)
+    fields: ImageFields = field(default_factory=ImageFields)
+
+    @classmethod
+    def of(cls, image: GeneratedImage) -> Self:
+        """Return where an image is that this provider brought: its bytes, or the link of a gateway."""
+        location = (image.url or "").strip()
+        if image.data is None and location.partition(":")[0].lower() not in IMAGE_SCHEMES:
+            raise InvalidRequest("images", "an image has neither bytes nor a URL that can be fetched")
+        fields = ImageFields(**image.model_dump(mode="json", exclude={"index"}))
+        return cls(location=location, data=image.data, fields=fields)
+
+    @property
+    def kind(self) -> Kind:
+        """How its bytes are had."""
+        if self.data is not None:
+            return "bytes"
+        return IMAGE_SCHEMES[self.location.partition(":")[0].lower()]
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is known of it but where it lies."""
+        return self.kind in ("http", "s3") and not self.fields.model_dump(exclude_none=True, exclude={"url"})
+
+    # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
+    MEASURED: ClassVar[frozenset[str]] = frozenset(
+        {"uri", "index", "content_type", "bytes", "sha256", "width", "height", "data", "b64_json"}
+    )
 
 
 class StoredImage(ImageFields, _Bytes):

@@ -241,12 +241,11 @@ def persist(operator: ImageBaseOperator, context: Context, generation: Generatio
 
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
-    from airflow_provider_qwenimage.models.manifest import Failure
-    from airflow_provider_qwenimage.storage.sources import read_sources
+    from airflow_provider_qwenimage.models.manifest import Failure, ImageSource
 
     with operator.store or _opened(operator, context, prefix) as store:
         outcome = store.store_all(
-            read_sources(generation.images),
+            [ImageSource.of(image) for image in generation.images],
             places=[image.index for image in generation.images],
             missing=[Failure(index=failure.index, reason=failure.reason) for failure in generation.failures],
         )

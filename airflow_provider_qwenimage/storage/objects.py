@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.images.checked import Downloaded
+    from airflow_provider_qwenimage.models.manifest import ImageSource
     from airflow_provider_qwenimage.storage.bucket import Bucket
     from airflow_provider_qwenimage.storage.filename import Filename
     from airflow_provider_qwenimage.storage.prefix import Prefix
-    from airflow_provider_qwenimage.storage.sources import ImageSource
 
     # Writes an image under a name, exclusively or not; returns whether it did.
     Write = Callable[[str, bool], bool]

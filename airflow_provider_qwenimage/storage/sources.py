@@ -1,54 +1,16 @@
-"""Where the images of a set are: URLs, image objects, lists of lists, or bytes that came inside a reply."""
+"""Reads where the images of a set are out of what authors and tasks hand over: URLs, image objects, lists of lists."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import literal
-from airflow_provider_qwenimage.models.manifest import ImageFields
+from airflow_provider_qwenimage.models.manifest import IMAGE_SCHEMES, ImageFields, ImageSource
 from airflow_provider_qwenimage.models.results import GeneratedImage
-
-Kind = Literal["http", "s3", "data", "bytes"]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSource:
-    """
-    One image to store.
-
-    :param location: http(s), ``s3://`` or ``data:`` URL; empty for inline bytes.
-    :param data: inline bytes.
-    :param fields: what is known of the image.
-    """
-
-    location: str = field(default="", repr=False)
-    data: bytes | None = field(default=None, repr=False)
-    fields: ImageFields = field(default_factory=ImageFields)
-
-    @property
-    def kind(self) -> Kind:
-        """How its bytes are had."""
-        if self.data is not None:
-            return "bytes"
-        return _KINDS[self.location.partition(":")[0].lower()]
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether nothing is known of it but where it lies."""
-        return self.kind in ("http", "s3") and not self.fields.model_dump(exclude_none=True, exclude={"url"})
-
-    # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
-    MEASURED: ClassVar[frozenset[str]] = frozenset(
-        {"uri", "index", "content_type", "bytes", "sha256", "width", "height", "data", "b64_json"}
-    )
-
-
-_KINDS: dict[str, Kind] = {"http": "http", "https": "http", "s3": "s3", "data": "data"}
 
 
 def read_sources(images: Any) -> tuple[ImageSource, ...]:
@@ -116,11 +78,10 @@ def _walk(value: Any, path: str) -> Iterator[ImageSource]:
 
 
 def _source(value: str | Mapping[str, Any] | GeneratedImage, path: str) -> ImageSource:
+    if isinstance(value, GeneratedImage) and value.data is not None:
+        return ImageSource.of(value)
     if isinstance(value, GeneratedImage):
-        facts = value.model_dump(mode="json")
-        if value.data is not None:
-            return ImageSource(data=value.data, fields=_fields(facts, path))
-        value = facts
+        value = value.model_dump(mode="json")
     if isinstance(value, str):
         value = {"url": value}
     uri, url = value.get("uri"), value.get("url")
@@ -130,7 +91,7 @@ def _source(value: str | Mapping[str, Any] | GeneratedImage, path: str) -> Image
             path, "holds no url", advice="Images that came inside a reply are stored with persist_to."
         )
     location = location.strip()
-    if location.partition(":")[0].lower() not in _KINDS:
+    if location.partition(":")[0].lower() not in IMAGE_SCHEMES:
         raise InvalidRequest(path, "must be an http, https, s3 or data URL")
     if location.startswith("s3://") and not location.removeprefix("s3://").partition("/")[2]:
         raise InvalidRequest(path, "names a bucket and no object: must be s3://bucket/key")

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.manifest import Outcome
-    from airflow_provider_qwenimage.storage.sources import ImageSource
+    from airflow_provider_qwenimage.models.manifest import ImageSource, Outcome
     from airflow_provider_qwenimage.storage.store import ImageStore
 
 

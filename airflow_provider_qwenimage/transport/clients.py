@@ -105,6 +105,12 @@ class Stream:
     headers: Mapping[str, str]
     _response: httpx.Response
 
+    @property
+    def encoding(self) -> str:
+        """The encoding of the body, which was not asked for; empty for a plain one."""
+        named = self.headers.get("content-encoding", "").strip()
+        return "" if named.lower() == "identity" else named
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it arrives; raise ``StreamBroken`` where it breaks off."""
         try:

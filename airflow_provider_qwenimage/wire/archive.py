@@ -13,16 +13,10 @@ from airflow_provider_qwenimage.wire.items import Found, Missing, Slot
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
-_MAGIC = b"PK\x03\x04"
 _MOST_FILES = 100
 _GROWTH, _SPARE = 4, 2**20  # what unpacks to more is no archive of images, which are packed already
 # What ``zipfile`` raises for bytes that are not what they say they are.
 _DAMAGE = (ValueError, OSError, EOFError, RuntimeError, LookupError, OverflowError, zlib.error)
-
-
-def is_archive(body: bytes) -> bool:
-    """Tell whether a body starts like a zip."""
-    return body.startswith(_MAGIC)
 
 
 def unpack(body: bytes) -> list[Slot]:

@@ -36,11 +36,17 @@ _IMAGE = re.compile(
     rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00",
     re.DOTALL,
 )
+_ARCHIVE = b"PK\x03\x04"
 
 
 def is_image(data: bytes) -> bool:
     """Tell whether ``data`` starts like an image file; headers and names are not asked."""
     return _IMAGE.match(data) is not None
+
+
+def is_archive(body: bytes) -> bool:
+    """Tell whether a body starts like a zip."""
+    return body.startswith(_ARCHIVE)
 
 
 def documents(reply: Reply) -> tuple[Document, ...]:

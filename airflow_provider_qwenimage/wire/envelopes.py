@@ -51,6 +51,16 @@ def refusal_in(document: Document) -> Refusal | None:
     return Refusal(code, message)
 
 
+def refused_with(reply: Reply, found: tuple[Document, ...]) -> Refusal | None:
+    """Return what a reply refuses with, ``None`` where it is no refusal: the body is read before the status."""
+    said = next((said for document in found if (said := refusal_in(document))), None)
+    if said is None and reply.status < 300:
+        return None
+    if said is not None and refused_midway(found) and any(map(brings_image, found)):
+        return None  # what has come is paid for: the harvest keeps it, and the refusal as a failed item
+    return said or Refusal("", message_in(found[0]) if found else "")
+
+
 def _error_of(document: Document) -> Refusal | None:
     error = document.get("error")
     if isinstance(error, list):  # validation names each field

@@ -30,11 +30,12 @@ from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageE
 from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, ImageFailure
 from airflow_provider_qwenimage.wire.documents import Document, documents
 from airflow_provider_qwenimage.wire.encode_flat import unread
+from airflow_provider_qwenimage.wire.envelopes import refused_with
 from airflow_provider_qwenimage.wire.harvest import Harvest, harvest
 from airflow_provider_qwenimage.wire.items import Found
 from airflow_provider_qwenimage.wire.links import expires_at
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
-from airflow_provider_qwenimage.wire.refusals import classify, refused_field
+from airflow_provider_qwenimage.wire.refusals import explained, refused_field
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import Gateway
@@ -93,9 +94,10 @@ def send_until_answered(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple
             reply = yield call
             assert reply is not None
             found = documents(reply)
-            problem = classify(reply, found, now=conduct.clock())
-            if problem is None:
+            said = refused_with(reply, found)
+            if said is None:
                 return reply, found
+            problem = explained(said, reply, found, now=conduct.clock())
             if (field := refused_field(problem, call.spare)) is not None:
                 call = call.without(field)
                 continue
@@ -123,7 +125,9 @@ def generate(
 def _asked(request: Request, gateway: Gateway) -> Asked:
     """Keep of a request what its images will be described with: a seed only where it was read."""
     asked = Asked.of(request)
-    return asked.model_copy(update={"seed": None}) if "seed" in unread(request, gateway) else asked
+    if gateway.reads and "seed" in unread(request, gateway):
+        return asked.model_copy(update={"seed": None})
+    return asked
 
 
 def served_from(gateway: Gateway, base_url: str) -> str | None:

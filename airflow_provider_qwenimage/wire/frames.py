@@ -22,8 +22,6 @@ def fold(frames: tuple[Document, ...]) -> Document:
     begin with the same token twice. A gateway may send all so far instead: such a stream is known by every frame of it
     restating the one before.
     """
-    if len(frames) == 1:
-        return frames[0]
     folded: Document = {}
     for frame in frames:
         folded.update({key: value for key, value in frame.items() if value or key not in folded})

@@ -22,8 +22,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.models.results import Usage
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.wire.archive import is_archive, unpack
-from airflow_provider_qwenimage.wire.documents import Document, as_dict, as_list, contents, is_image
+from airflow_provider_qwenimage.wire.archive import unpack
+from airflow_provider_qwenimage.wire.documents import (
+    Document,
+    as_dict,
+    as_list,
+    contents,
+    is_archive,
+    is_image,
+)
 from airflow_provider_qwenimage.wire.envelopes import refusal_in, refused_midway, request_id_of
 from airflow_provider_qwenimage.wire.frames import fold
 from airflow_provider_qwenimage.wire.items import (
@@ -74,7 +81,7 @@ def harvest(reply: Reply, found: tuple[Document, ...], *, served_from: str | Non
     if is_archive(reply.body):
         document, metadata, slots = {}, {}, tuple(unpack(reply.body))
     elif found:
-        document = fold(tuple(map(_unwrap, found)))
+        document = _unwrap(found[0]) if len(found) == 1 else fold(tuple(map(_unwrap, found)))
         metadata = {**as_dict(document.get("extra")), **as_dict(document.get("metadata"))}
         slots = _slots(document, metadata, served_from)
     else:

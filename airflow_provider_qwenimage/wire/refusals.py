@@ -41,10 +41,9 @@ from airflow_provider_qwenimage.wire.causes import (
 from airflow_provider_qwenimage.wire.documents import Document, describe
 from airflow_provider_qwenimage.wire.envelopes import (
     Refusal,
-    brings_image,
-    message_in,
     refusal_in,
     refused_midway,
+    refused_with,
     request_id_of,
 )
 from airflow_provider_qwenimage.wire.protocol import retry_after
@@ -120,13 +119,13 @@ def classify(reply: Reply, found: tuple[Document, ...], *, now: float) -> QwenIm
     :param found: its ``documents``.
     :param now: epoch seconds, to read a ``Retry-After`` date.
     """
-    said = next((said for document in found if (said := refusal_in(document))), None)
-    if said is None and reply.status < 300:
-        return None
-    midway = said is not None and refused_midway(found)
-    if midway and any(map(brings_image, found)):
-        return None  # what has come is paid for: the harvest keeps it, and the refusal as a failed item
-    said = said or Refusal("", message_in(found[0]) if found else "")
+    said = refused_with(reply, found)
+    return None if said is None else explained(said, reply, found, now=now)
+
+
+def explained(said: Refusal, reply: Reply, found: tuple[Document, ...], *, now: float) -> QwenImageError:
+    """Return the error of a reply that refuses; see ``classify``."""
+    midway = refused_midway(found) and any(map(refusal_in, found))
     cause = cause_of(said, reply.status)
     where = f"The gateway (HTTP {reply.status}{', ' + said.code if said.code else ''})"
     quote = redact(said.message) if said.message else describe(reply)

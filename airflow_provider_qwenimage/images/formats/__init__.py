@@ -105,5 +105,5 @@ def inspect(data: Buffer, length: int, *, proof: Literal["whole", "head"] = "who
     marks = None
     if proof == "whole":
         kind.proof(image)
-        marks = read_marks(image.pieces())
+        marks = read_marks(image.pieces()) if image.noted else Marks()
     return ImageFacts(kind.content_type, kind.ext, width, height, marks)

@@ -118,6 +118,11 @@ class ImageBytes:
             self._signed |= kind == "c2pa"
             self._notes.append(_Note(kind, offset, size, deflated))
 
+    @property
+    def noted(self) -> bool:
+        """Whether a walk came past anything that may tell the origin."""
+        return bool(self._notes)
+
     def pieces(self) -> Iterator[Piece]:
         """Yield what was noted, as far as it is worth reading."""
         left = MOST_NOTED

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import re
 
-
-def _pattern(text: bytes) -> re.Pattern[bytes]:
-    return re.compile(text, re.DOTALL | re.IGNORECASE)
-
-
+_ANY_CASE = re.DOTALL | re.IGNORECASE
 # Whatever a host sends is held against these, so none may backtrack: repeats are possessive, each byte is read once.
 _PREAMBLE = rb"\s*+(?:(?:<\?xml[^>]*+>|<!--.*?-->|<!DOCTYPE\s++svg[^>]*+>)\s*+)*+"
 _STRANGERS = (
-    ("an SVG drawing", _pattern(_PREAMBLE + rb"<(?:\w++:)?+svg\b")),
+    ("an SVG drawing", re.compile(_PREAMBLE + rb"<(?:\w++:)?+svg\b", _ANY_CASE)),
     (
         "an HTML page",
-        _pattern(_PREAMBLE + rb"<(?:!doctype\s++html|html|head|body|script|title|meta|div|h1)\b"),
+        re.compile(
+            _PREAMBLE + rb"<(?:!doctype\s++html|html|head|body|script|title|meta|div|h1)\b", _ANY_CASE
+        ),
     ),
-    ("an XML document", _pattern(rb"\s*+<(?:\?xml|[a-z])")),
-    ("JSON", _pattern(rb"\s*+(?:\{\s*+[\"}]|\[\s*+[\[\]{\"\d])")),
-    ("a PDF document", _pattern(rb"%PDF-")),
-    ("a HEIC or video file", _pattern(rb"....ftyp")),
-    ("a BigTIFF file", _pattern(rb"II\+\x00|MM\x00\+")),
+    ("an XML document", re.compile(rb"\s*+<(?:\?xml|[a-z])", _ANY_CASE)),
+    ("JSON", re.compile(rb"\s*+(?:\{\s*+[\"}]|\[\s*+[\[\]{\"\d])", _ANY_CASE)),
+    ("a PDF document", re.compile(rb"%PDF-", _ANY_CASE)),
+    ("a HEIC or video file", re.compile(rb"....ftyp", _ANY_CASE)),
+    ("a BigTIFF file", re.compile(rb"II\+\x00|MM\x00\+", _ANY_CASE)),
     ("an archive", re.compile(rb"\x1f\x8b|PK\x03\x04|Rar!|7z\xbc\xaf")),
     ("plain text", re.compile(rb"[\t\r\n\x20-\x7e]++\Z")),
 )

@@ -1,4 +1,4 @@
-"""The kinds of vendor parameters: one small function each, which says what is wrong with a value."""
+"""Vendor parameters: what a row says of those of a request, and what each kind of them takes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,75 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qwenimage.catalog.findings import Finding
+from airflow_provider_qwenimage.models.requests import EditRequest, SequenceRequest
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_qwenimage.catalog.models import Parameter
+    from airflow_provider_qwenimage.catalog.rules import Case
 
 
 _HEX = re.compile(r"#?[0-9a-fA-F]{6}")
 _WHOLE = Decimal(100)
 _CORNERS = 4
+# Arguments an author may also write into `parameters`; the request model has seen to it that it is not both.
+_ARGUMENTS = frozenset({"n", "size", "seed", "negative_prompt"})
+
+
+def parameter_findings(case: Case) -> Iterator[Finding]:
+    """Say what is wrong with the parameters of a request, its boxes among them."""
+    yield from _named(case)
+    yield from _switches(case)
+    yield from _boxes(case)
+
+
+def _named(case: Case) -> Iterator[Finding]:
+    for name, value in case.request.parameters.items():
+        if name not in _ARGUMENTS:
+            yield from _parameter(case, name, value)
+
+
+def _parameter(case: Case, name: str, value: object) -> Iterator[Finding]:
+    field = f"parameters.{name}"
+    known = case.row.parameter(name)
+    if known is None:
+        yield Finding(field, "is not known and sent as it is", refused=False)
+    elif wrong := complaint(known, value, images=len(case.images)):
+        yield Finding(field, wrong, refused=known.refuses, cited=known.cited)
+    elif value is False:
+        return
+    elif case.operation not in known.works_in(value):
+        where = " and ".join(known.works_in(value))
+        words, refused = f"works only in {where}, not in {case.operation}", known.refused and known.refuses
+        yield Finding(field, words, refused=refused, cited=known.cited)
+    elif known.needs and case.request.parameters.get(known.needs) is False:
+        yield Finding(field, f"needs {known.needs}, which is false", refused=known.refuses, cited=known.cited)
+
+
+def _switches(case: Case) -> Iterator[Finding]:
+    """See that ``parameters`` does not undo what the operation is."""
+    mode, given = case.mode, case.request.parameters
+    if not isinstance(case.request, SequenceRequest):
+        return
+    if mode.switch in given and given[mode.switch] is not True:
+        yield Finding(f"parameters.{mode.switch}", "is what makes a sequence", advice="Use generate or edit.")
+    if mode.count in given:
+        yield Finding(f"parameters.{mode.count}", "is said twice, n holds the count")
+
+
+def _boxes(case: Case) -> Iterator[Finding]:
+    boxes = case.request.boxes if isinstance(case.request, EditRequest) else None
+    if boxes is None:
+        return
+    known = case.row.parameter("bbox_list")
+    if known is None:
+        advice = "Name the place in the prompt; parameters={'bbox_list': …} sends them anyway."
+        yield Finding("boxes", "are not supported", advice=advice)
+    elif wrong := complaint(known, boxes, images=len(case.images)):
+        yield Finding("boxes", wrong)
 
 
 def complaint(parameter: Parameter, value: object, *, images: int) -> str | None:

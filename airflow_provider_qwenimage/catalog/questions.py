@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from airflow_provider_qwenimage.catalog.limits import Case, InputFacts, image_findings, request_findings
+from airflow_provider_qwenimage.catalog.inputs import InputFacts, image_findings
+from airflow_provider_qwenimage.catalog.rules import Case, request_findings
 from airflow_provider_qwenimage.models.requests import KINDS
 
 if TYPE_CHECKING:

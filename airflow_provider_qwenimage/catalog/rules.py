@@ -12,25 +12,46 @@ better than the catalogue.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.catalog.findings import Finding, witness
-from airflow_provider_qwenimage.catalog.limits import Case, InputFacts, image_findings, request_findings
+from airflow_provider_qwenimage.catalog.inputs import InputFacts, image_findings
 from airflow_provider_qwenimage.catalog.models import Model, model, models
-from airflow_provider_qwenimage.catalog.sizes import resolve_size
+from airflow_provider_qwenimage.catalog.parameters import parameter_findings
+from airflow_provider_qwenimage.catalog.sizes import resolve_size, size_findings
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.requests import TRANSLATOR
+from airflow_provider_qwenimage.models.requests import TRANSLATOR, SequenceRequest, TranslateRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_qwenimage.catalog import Gateway
+    from airflow_provider_qwenimage.catalog.models import Mode, Range
     from airflow_provider_qwenimage.models.requests import Operation, Request
 
 __all__ = ["Checked", "InputFacts", "check", "check_image"]
 
+# A token is one Chinese character or about four of an alphabet: good enough for a warning.
+_LETTERS_PER_TOKEN = 4
 _GIVE_PIXELS = 'Give pixels, such as "1328*1328".'
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request beside the row it is checked against; ``mode`` is the operation it amounts to."""
+
+    request: Request
+    row: Model
+    operation: Operation
+    mode: Mode
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The input images of the request."""
+        images: tuple[str, ...] = getattr(self.request, "images", ())
+        return images
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +171,83 @@ def _with_pixels(request: Request) -> Request:
             "size", f"{request.size.text()} has no pixels known for {request.model}", advice=_GIVE_PIXELS
         )
     return request
+
+
+def request_findings(case: Case) -> Iterator[Finding]:
+    """Say what the row has to say about a request; what the request leaves out is not looked for."""
+    request = case.request
+    yield from _count(case)
+    yield from _images(case)
+    if request.size is not None or "size" in request.parameters:
+        yield from size_findings(case)
+    yield from _prompt(case)
+    yield from _negative_prompt(case)
+    if request.parameters or getattr(request, "boxes", None) is not None:
+        yield from parameter_findings(case)
+    yield from _languages(case)
+
+
+def _count(case: Case) -> Iterator[Finding]:
+    mode, request = case.mode, case.request
+    if isinstance(request, SequenceRequest) or mode.count == "n":
+        if outside := _outside(mode.n, request.n):
+            yield Finding("n", f"{request.n} is {outside}")
+        return
+    # A series switched on by hand in `parameters`: the count stands there, n itself must be 1 (A-w26).
+    if request.n != 1:
+        yield Finding("n", f"{request.n} is not 1 beside {mode.switch}, {mode.count} holds the count")
+    if mode.count not in request.parameters:
+        rule = f"is not given, up to {mode.n_default} images are made and billed"
+        yield Finding(f"parameters.{mode.count}", rule, refused=False)
+
+
+def _images(case: Case) -> Iterator[Finding]:
+    if outside := _outside(case.mode.images, len(case.images)):
+        advice = "One image a request: map the task over them, or use the batch." if case.mode.between else ""
+        count = len(case.images)
+        yield Finding("images", f"the number of input images, {count}, is {outside}", advice=advice)
+
+
+def _outside(bounds: Range, value: int) -> str | None:
+    least, most = bounds
+    if least <= value <= most:
+        return None
+    return f"not {most}" if least == most else f"outside {least} to {most}"
+
+
+def _prompt(case: Case) -> Iterator[Finding]:
+    limit = case.row.prompt
+    length = _MEASURES[limit.unit](case.request.prompt) if limit else 0
+    if limit and length > limit.most:
+        words = f"its {length} {limit.unit} are cut to {limit.most}"
+        yield Finding("prompt", words, refused=False, cited=limit.cited)
+
+
+def _negative_prompt(case: Case) -> Iterator[Finding]:
+    text, most = case.request.negative_prompt, case.row.negative_prompt
+    if text and not most:
+        yield Finding("negative_prompt", "has no effect, there is none", refused=False)
+    elif text and len(text) > most:
+        yield Finding("negative_prompt", f"its {len(text)} characters are cut to {most:g}", refused=False)
+
+
+def _languages(case: Case) -> Iterator[Finding]:
+    request = case.request
+    if not isinstance(request, TranslateRequest):
+        return
+    source, target = request.source_lang.lower(), request.target_lang.lower()
+    if target == "auto":
+        yield Finding("target_lang", "is auto, which only a source can be")
+    elif source == target:
+        yield Finding("target_lang", f"{request.target_lang} is the language of the source, too")
+    elif case.mode.between and not {source, target} & {*case.mode.between, "auto"}:
+        named = f"{request.source_lang} to {request.target_lang}"
+        yield Finding("target_lang", f"{named} is not from or into {' or '.join(case.mode.between)}")
+
+
+def _tokens(text: str) -> int:
+    letters = sum(character.isascii() for character in text)
+    return len(text) - letters + math.ceil(letters / _LETTERS_PER_TOKEN)
+
+
+_MEASURES: dict[str, Callable[[str], int]] = {"characters": len, "tokens": _tokens}

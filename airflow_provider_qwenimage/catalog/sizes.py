@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_qwenimage.catalog.models import Pixels, SizeRule
+    from airflow_provider_qwenimage.catalog.rules import Case
 
 FIELD = "size"
 
@@ -28,6 +29,35 @@ _NARROWEST = 16
 def spelled(pixels: Pixels) -> str:
     """Spell pixels the vendor's way."""
     return f"{pixels[0]}*{pixels[1]}"
+
+
+def size_findings(case: Case) -> Iterator[Finding]:
+    """Say what is wrong with the size of a request, wherever it is written."""
+    request, rule = case.request, case.mode.size
+    written = request.size or _written_size(request.parameters.get("size"))
+    if written is None:
+        return
+    if rule.rule == "input":
+        yield Finding(
+            "size", f"{written.text()} cannot be set, the output follows the input image", refused=False
+        )
+        return
+    resolved = resolve_size(rule, written)
+    if resolved is None:
+        yield Finding("size", f"no size has the ratio {written.text()}; {legal_sizes(rule)}")
+    elif request.size is None and resolved != written:
+        yield Finding(
+            "parameters.size", f"{written.text()} is no size", advice="The argument size resolves it."
+        )
+    else:
+        yield from check_size(rule, resolved)
+
+
+def _written_size(value: object) -> Size | None:
+    try:
+        return Size.parse(value)
+    except ValueError:
+        return None  # passed through untouched: the vendor may know spellings that we do not
 
 
 def check_size(rule: SizeRule, size: Size) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ from airflow_provider_qwenimage.exceptions import (
 from airflow_provider_qwenimage.transport import Endpoint, arun, run
 from airflow_provider_qwenimage.transport import exchange as exchange_module
 from airflow_provider_qwenimage.wire.documents import documents
-from airflow_provider_qwenimage.wire.protocol import Call, Part, Pause, join
+from airflow_provider_qwenimage.wire.links import join
+from airflow_provider_qwenimage.wire.protocol import Call, Part, Pause
 from airflow_provider_qwenimage.wire.refusals import classify
 
 KEY = "a-key-of-some-length-0123456789"

@@ -16,7 +16,7 @@ from airflow_provider_qwenimage.models.requests import KINDS
 from airflow_provider_qwenimage.models.results import Asked
 from airflow_provider_qwenimage.payment.ledger import fingerprint
 from airflow_provider_qwenimage.storage.s3 import S3
-from airflow_provider_qwenimage.wire.protocol import body_of
+from airflow_provider_qwenimage.wire.documents import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from airflow_provider_qwenimage.batch.entries import Header
-    from airflow_provider_qwenimage.storage.bucket import Bucket
+    from airflow_provider_qwenimage.storage.prefix import Bucket
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.results import other_sizes
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.s3 import S3, lies_below
 from airflow_provider_qwenimage.storage.store import open_store
 

@@ -30,7 +30,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_qwenimage.storage.bucket import Bucket
+    from airflow_provider_qwenimage.storage.prefix import Bucket
 
 log = logging.getLogger(__name__)
 

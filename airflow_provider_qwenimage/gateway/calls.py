@@ -20,7 +20,7 @@ from airflow_provider_qwenimage.models.results import Asked, Generation, Job
 from airflow_provider_qwenimage.payment.ledger import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
-from airflow_provider_qwenimage.wire.protocol import body_of
+from airflow_provider_qwenimage.wire.documents import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

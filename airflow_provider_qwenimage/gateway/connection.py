@@ -15,7 +15,7 @@ from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
 from airflow_provider_qwenimage.transport import Endpoint
-from airflow_provider_qwenimage.wire.protocol import join
+from airflow_provider_qwenimage.wire.links import join
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _SCHEMES = ("http", "https")

@@ -7,15 +7,15 @@ import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_qwenimage.images import xmp
+from airflow_provider_qwenimage.images.formats import MOST_NOTED
 from airflow_provider_qwenimage.images.formats.jpeg import EXIF_HEAD, XMP_HEAD, jpeg_segments
 from airflow_provider_qwenimage.images.formats.png import XMP_KEYWORD, png_chunks, png_text
-from airflow_provider_qwenimage.images.formats.reading import MOST_NOTED
 from airflow_provider_qwenimage.images.formats.webp import webp_chunks, webp_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.formats import ImageBytes
 
 _JPEG_APP0, _JPEG_APP1, _JPEG_SCAN = 0xE0, 0xE1, 0xDA
 _JPEG_MOST = 65_533  # bytes of a segment behind its length

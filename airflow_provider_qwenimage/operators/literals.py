@@ -57,6 +57,6 @@ def _check_place(name: str, value: Any) -> None:
 
         split_prefix(value, field=name)
     elif name == "filename" and value != FILENAME:
-        from airflow_provider_qwenimage.storage.filename import Filename
+        from airflow_provider_qwenimage.storage.objects import Filename
 
         Filename(value)

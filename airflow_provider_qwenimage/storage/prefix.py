@@ -1,28 +1,132 @@
-"""What lies under a prefix, and what its manifest promises while the set there changes."""
+"""The objects under one prefix, and what the manifest there promises while its set changes."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.defaults import MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.models.manifest import Manifest
+from airflow_provider_qwenimage.storage.s3 import split_object, split_prefix, stated_digest, translated
 from airflow_provider_qwenimage.wire.links import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import IO
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
-    from airflow_provider_qwenimage.storage.bucket import Bucket
+    from airflow_provider_qwenimage.storage.s3 import S3, StoredObject
 
 log = logging.getLogger(__name__)
 
 _READERS = 16
+
+
+class Bucket:
+    """
+    The objects under one prefix; safe to share between threads.
+
+    :param prefix: ``s3://bucket/path/``.
+    :param s3: whoever opened it closes it.
+    :param extra_args: for every object, as ``S3Hook`` takes them: ``ACL``, ``ServerSideEncryption``, …
+    :param field: the argument that ``prefix`` came from, for the error.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        s3: S3,
+        *,
+        extra_args: Mapping[str, Any] | None = None,
+        field: str = "s3_prefix",
+    ) -> None:
+        self.name, self.prefix = split_prefix(prefix, field=field)
+        self._extra_args = _allowed(extra_args or {})
+        self._s3 = s3
+
+    def uri(self, name: str) -> str:
+        """Return the URI of the object ``name`` under the prefix."""
+        return f"s3://{self.name}/{self.prefix}{name}"
+
+    def names(self, *, deep: bool = False) -> dict[str, int]:
+        """Return name and size of what lies under the prefix, folders below it only when ``deep``."""
+        options = {"Bucket": self.name, "Prefix": self.prefix} | ({} if deep else {"Delimiter": "/"})
+        found: dict[str, int] = {}
+        with translated("list", self.uri(""), self._s3.aws_conn_id):
+            for page in self._s3.client.get_paginator("list_objects_v2").paginate(**options):
+                for entry in page.get("Contents", ()):
+                    found[entry["Key"].removeprefix(self.prefix)] = entry["Size"]
+        return found
+
+    def put(
+        self,
+        name: str,
+        body: bytes | bytearray | IO[bytes],
+        *,
+        content_type: str,
+        sha256: str,
+        exclusive: bool = False,
+    ) -> bool:
+        """
+        Write an object; return whether it was written.
+
+        :param sha256: hexadecimal; becomes metadata, and the checksum the server holds the bytes against.
+        :param exclusive: leave an object that exists alone, where the server honours the condition.
+        """
+        facts = self._facts(content_type, sha256)
+        if facts.setdefault("ChecksumAlgorithm", "SHA256") == "SHA256":
+            facts["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+        return self._s3.put(self.uri(name), {**facts, "Body": body}, exclusive=exclusive)
+
+    def put_text(self, name: str, text: bytes) -> None:
+        """Write a JSON object; its checksum goes in a header: some servers refuse the trailer that botocore sends."""
+        facts = {key: value for key, value in self._extra_args.items() if key != "Metadata"}
+        facts |= {"Body": text, "ContentType": "application/json", "ChecksumAlgorithm": "SHA256"}
+        facts["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(text).digest()).decode()
+        self._s3.put(self.uri(name), facts, exclusive=False)
+
+    def copy(self, uri: str, name: str, *, content_type: str, sha256: str, etag: str | None = None) -> None:
+        """
+        Copy an object on the server.
+
+        :param etag: refuse where the object is another by now.
+        """
+        bucket, key = split_object(uri)
+        facts: dict[str, Any] = {"MetadataDirective": "REPLACE", **self._facts(content_type, sha256)}
+        facts.setdefault("ChecksumAlgorithm", "SHA256")
+        if "Tagging" in facts:
+            facts["TaggingDirective"] = "REPLACE"
+        if etag:
+            facts["CopySourceIfMatch"] = etag
+        source, target = {"Bucket": bucket, "Key": key}, self.prefix + name
+        with translated("copy", uri, self._s3.aws_conn_id):
+            self._s3.client.copy_object(Bucket=self.name, Key=target, CopySource=source, **facts)
+
+    def open(self, name: str) -> StoredObject:
+        """Start to read an object."""
+        return self._s3.open(self.uri(name))
+
+    def sha256(self, name: str) -> str | None:
+        """Return the digest in an object's metadata, which every image of this provider has; ``None`` for none."""
+        with translated("read", self.uri(name), self._s3.aws_conn_id):
+            answer = self._s3.client.head_object(Bucket=self.name, Key=self.prefix + name)
+        return stated_digest(answer)
+
+    def delete(self, name: str) -> None:
+        """Remove an object."""
+        with translated("delete", self.uri(name), self._s3.aws_conn_id):
+            self._s3.client.delete_object(Bucket=self.name, Key=self.prefix + name)
+
+    def _facts(self, content_type: str, sha256: str) -> dict[str, Any]:
+        metadata = {**self._extra_args.get("Metadata", {}), "sha256": sha256}
+        return {**self._extra_args, "ContentType": content_type, "Metadata": metadata}
 
 
 class Prefix:
@@ -159,3 +263,16 @@ class Prefix:
             theirs.run_id,
             theirs.task_id,
         ) and (ours.map_index != theirs.map_index)
+
+
+def _allowed(extra_args: Mapping[str, Any]) -> dict[str, Any]:
+    if not extra_args:
+        return {}
+    from boto3.s3.transfer import S3Transfer
+
+    # The checksum is ours to give; only its kind may be chosen.
+    known = {name for name in S3Transfer.ALLOWED_UPLOAD_ARGS if not name.startswith(("Checksum", "Mpu"))}
+    unknown = sorted(set(extra_args) - known - {"ChecksumAlgorithm"})
+    if unknown:
+        raise InvalidRequest("extra_args", f"S3 takes no {', '.join(unknown)} with an image")
+    return dict(extra_args)

@@ -1,4 +1,4 @@
-"""The one S3 client: made of an AWS connection, it reads and signs objects; what botocore raises is translated here."""
+"""The one S3 client of an AWS connection: reads, writes and signs objects, and translates what botocore raises."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ _URI = re.compile(r"s3://([a-z0-9A-Z][a-zA-Z0-9.\-_]{1,254})(?:/(.*))?", re.DOTA
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 18
 _LOOKING = ("read", "list")
+_EXISTS = 412
+_BUSY = 409  # another conditional write to the same key is under way
+_CONDITION_UNKNOWN = frozenset({400, 501})  # servers that know no If-None-Match answer NotImplemented
+_BUSY_ATTEMPTS = 3
 _ABSENT = ("NoSuchBucket", "NoSuchKey", "404")
 
 
@@ -107,6 +111,7 @@ class S3:
         self.aws_conn_id = aws_conn_id
         self._max_connections = max_connections
         self._made: Any = None
+        self._conditional = True
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -151,6 +156,40 @@ class S3:
             )
         return str(link)
 
+    def put(self, uri: str, request: dict[str, Any], *, exclusive: bool) -> bool:
+        """
+        Write an object; return whether it was written.
+
+        :param request: arguments of ``put_object`` beside bucket and key.
+        :param exclusive: leave an object that exists alone, where the server honours the condition.
+        """
+        from botocore.exceptions import ClientError
+
+        bucket, key = split_object(uri)
+        body = request["Body"]
+        if isinstance(body, bytes):
+            # What is a file to botocore waits for ``100 Continue`` and goes out by 16 KiB; bytes are a file to it, an
+            # array is not.
+            body = request["Body"] = bytearray(body)
+        with translated("write", uri, self.aws_conn_id):
+            for attempt in range(_BUSY_ATTEMPTS):
+                condition = {"IfNoneMatch": "*"} if exclusive and self._conditional else {}
+                if not isinstance(body, bytearray):
+                    body.seek(0)
+                try:
+                    self.client.put_object(Bucket=bucket, Key=key, **request, **condition)
+                except ClientError as error:
+                    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                    if condition and status == _EXISTS:
+                        return False
+                    if condition and status in _CONDITION_UNKNOWN and _names_condition(error):
+                        self._conditional = False
+                    elif not (condition and status == _BUSY and attempt + 1 < _BUSY_ATTEMPTS):
+                        raise
+                else:
+                    return True
+            raise TransferError(f"{uri} could not be written: another writer keeps it busy")
+
     def close(self) -> None:
         """Close the connections, where any were opened."""
         with self._lock:
@@ -174,6 +213,11 @@ class S3:
         client: Any = hook.get_client_type(region_name=hook.region_name, config=config.merge(ours))
         client.meta.events.register("choose-signer.s3.GetObject", _sign_links_with_version_4)
         return client
+
+
+def _names_condition(error: Any) -> bool:
+    said = error.response.get("Error", {})
+    return said.get("Code") == "NotImplemented" or "none-match" in str(said.get("Message", "")).lower()
 
 
 def stated_digest(answer: Mapping[str, Any]) -> str | None:

@@ -29,10 +29,8 @@ from airflow_provider_qwenimage.models.manifest import Failure, Origin, Outcome,
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.payment.consequences import consequence
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.bucket import Bucket
-from airflow_provider_qwenimage.storage.filename import Filename
-from airflow_provider_qwenimage.storage.objects import ImageObjects, measured
-from airflow_provider_qwenimage.storage.prefix import Prefix
+from airflow_provider_qwenimage.storage.objects import Filename, ImageObjects, measured
+from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
 from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.links import moment
 

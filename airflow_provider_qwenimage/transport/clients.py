@@ -1,8 +1,14 @@
-"""Opens clients, for a gateway and for image hosts, and fetches images as streams."""
+"""
+Opens clients, for a gateway and for image hosts, fetches images as streams, and ends what takes too long.
+
+A read timeout begins anew with every byte, so a peer that drips headers or ``103`` answers is waited for without end.
+"""
 
 from __future__ import annotations
 
 import ssl
+import threading
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -13,15 +19,19 @@ import httpx
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.transport.bounds import ending
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping
 
 HttpClient = httpx.Client
 AsyncHttpClient = httpx.AsyncClient
 
 CONNECT_TIMEOUT = 10.0  # seconds; a gateway that takes no connection by then is not there
+
+# The sockets a synchronous client has opened: shutting one down is what ends a read in another thread.
+_LOCK = threading.Lock()
+_SOCKETS: weakref.WeakKeyDictionary[httpx.Client, list[socket.socket]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,60 @@ def _tls(verify: bool | str) -> bool | ssl.SSLContext:
         return ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise InvalidRequest("verify", f"cannot read the CA bundle {verify!r}: {error.strerror}") from None
+
+
+def longest(client: httpx.Client | httpx.AsyncClient, timeout: httpx.Timeout | None) -> float:
+    """Return the seconds from connect to last byte: a read timeout for the first byte, and one for the rest."""
+    held = timeout or client.timeout
+    return (held.connect or 0.0) + 2 * (held.read or 0.0)
+
+
+class Deadline:
+    """Whether the deadline of an exchange has passed."""
+
+    passed = False
+
+
+@contextmanager
+def ending(client: httpx.Client, seconds: float) -> Iterator[tuple[Deadline, dict[str, Any]]]:
+    """
+    End what is read inside the block after ``seconds``.
+
+    Yields the deadline, and the extensions that the request has to be sent with.
+    """
+    own: list[socket.socket] = []
+    with _LOCK:
+        held = _SOCKETS[client] = [each for each in _SOCKETS.get(client, ()) if each.fileno() != -1]
+    deadline = Deadline()
+
+    def opened(name: str, info: dict[str, Any]) -> None:
+        if name == "connection.connect_tcp.complete":
+            own.append(info["return_value"].get_extra_info("socket"))
+            with _LOCK:
+                _SOCKETS[client].append(own[-1])
+
+    def end() -> None:
+        deadline.passed = True
+        # Which pooled connection was taken up again nobody tells: what others lose by it they fetch again.
+        for each in own or held:
+            _shut(each)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield deadline, {"trace": opened}
+    finally:
+        timer.cancel()
+
+
+def _shut(connection: socket.socket) -> None:
+    import socket
+
+    try:
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was faster
 
 
 class StreamBroken(Exception):

@@ -1,4 +1,4 @@
-"""Reads the body of a reply: one JSON document, or one for each frame of an event stream."""
+"""The JSON of bodies: a request is one document; a reply is one too, or one for each frame of an event stream."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import re
 import string
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_qwenimage.wire.protocol import Reply
 
@@ -37,6 +38,15 @@ _IMAGE = re.compile(
     re.DOTALL,
 )
 _ARCHIVE = b"PK\x03\x04"
+
+
+def body_of(document: Mapping[str, Any]) -> bytes:
+    """Spell a document as JSON; what cannot be is refused."""
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        # A date that a template left in parameters, a NaN, half a character.
+        raise InvalidRequest("parameters", f"cannot be sent as JSON: {redact(error, limit=120)}") from None
 
 
 def is_image(data: bytes) -> bool:

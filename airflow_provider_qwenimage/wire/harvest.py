@@ -31,7 +31,13 @@ from airflow_provider_qwenimage.wire.documents import (
     is_archive,
     is_image,
 )
-from airflow_provider_qwenimage.wire.envelopes import refusal_in, refused_midway, request_id_of
+from airflow_provider_qwenimage.wire.envelopes import (
+    refusal_in,
+    refused_midway,
+    request_id_of,
+    size_of,
+    usage_of,
+)
 from airflow_provider_qwenimage.wire.frames import fold
 from airflow_provider_qwenimage.wire.items import (
     Found,
@@ -43,7 +49,6 @@ from airflow_provider_qwenimage.wire.items import (
     is_image_text,
     read_item,
 )
-from airflow_provider_qwenimage.wire.usage import size_of, usage_of
 from airflow_provider_qwenimage.wire.without_images import unreadable, without_images
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.wire.documents import as_dict, as_word, is_image
-from airflow_provider_qwenimage.wire.links import expires_at
-from airflow_provider_qwenimage.wire.protocol import join
+from airflow_provider_qwenimage.wire.links import expires_at, join
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.wire.documents import Document

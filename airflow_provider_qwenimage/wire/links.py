@@ -1,4 +1,4 @@
-"""What an image link says about itself: when it dies, and which image it names."""
+"""What links say: where a path leads, when the link of an image dies, and which image it names."""
 
 from __future__ import annotations
 
@@ -20,6 +20,23 @@ _SIGNING = re.compile(
 # A quarter of the time that parse_qsl takes; a name is looked for from its beginning only.
 _PARAMETER = re.compile(r"(?<![\w-])([\w-]++)=([^&#]++)", re.ASCII)
 _COS_SIGN_TIME = re.compile(r"\A\d++;(\d++)")
+
+
+def join(base_url: str, path: str) -> str:
+    """
+    Join a base URL and a path; a prefix of the base URL is kept, what both name is named once.
+
+    ``https://gw/proxy`` and ``https://gw/proxy/v1`` lead to the same ``/v1/images/generations``.
+    """
+    base = base_url.rstrip("/")
+    scheme, _, rest = base.partition("://")
+    segments = rest.split("/")[1:]
+    wanted = path.lstrip("/").split("/")
+    for count in range(min(len(segments), len(wanted)), 0, -1):
+        if segments[-count:] == wanted[:count]:
+            wanted = wanted[count:]
+            break
+    return "/".join([f"{scheme}://{rest}", *wanted])
 
 
 def identity(url: str) -> str | None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.wire.documents import body_of
 
 Value = TypeVar("Value")
 _SECONDS = re.compile(r"\d{1,20}+(?:\.\d{1,20}+)?", re.ASCII)
@@ -96,35 +95,9 @@ class Pause:
     seconds: float
 
 
-def join(base_url: str, path: str) -> str:
-    """
-    Join a base URL and a path; a prefix of the base URL is kept, what both name is named once.
-
-    ``https://gw/proxy`` and ``https://gw/proxy/v1`` lead to the same ``/v1/images/generations``.
-    """
-    base = base_url.rstrip("/")
-    scheme, _, rest = base.partition("://")
-    segments = rest.split("/")[1:]
-    wanted = path.lstrip("/").split("/")
-    for count in range(min(len(segments), len(wanted)), 0, -1):
-        if segments[-count:] == wanted[:count]:
-            wanted = wanted[count:]
-            break
-    return "/".join([f"{scheme}://{rest}", *wanted])
-
-
 # A driver answers a Call with a Reply, or throws GatewayUnreachable (nothing sent) or OutcomeUnknown (sent,
 # nothing heard) into the flow; it answers a Pause with None.
 Flow = Generator[Call | Pause, Reply | None, Value]
-
-
-def body_of(document: Mapping[str, Any]) -> bytes:
-    """Spell a document as JSON; what cannot be is refused."""
-    try:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        # A date that a template left in parameters, a NaN, half a character.
-        raise InvalidRequest("parameters", f"cannot be sent as JSON: {redact(error, limit=120)}") from None
 
 
 def retry_after(value: str, *, now: float) -> float | None:

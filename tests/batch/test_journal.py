@@ -14,7 +14,7 @@ from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.segments import Segments
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.models.manifest import Origin
-from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.s3 import S3
 
 HEADER = Header(requests=("a", "b", "c"), origin=Origin(dag_id="d", run_id="r", task_id="t"), life=2)

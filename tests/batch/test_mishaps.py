@@ -19,7 +19,7 @@ from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TransferEr
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.manifest import Origin
 from airflow_provider_qwenimage.models.options import BatchOptions
-from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.store import ImageStore
 from batch.conftest import prompts
 from harness import InMemoryAirflow

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.manifest import ImageFields
-from airflow_provider_qwenimage.storage.filename import Filename
+from airflow_provider_qwenimage.storage.objects import Filename
 
 SHA = "0123456789abcdef" * 4
 KNOWN = ImageFields(model="alibaba/qwen-image", seed=7, request_id="req: 1/2")

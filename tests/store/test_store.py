@@ -18,7 +18,7 @@ from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.models.manifest import Manifest, Origin
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.models.results import GeneratedImage
-from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.storage.sources import read_sources
 from airflow_provider_qwenimage.storage.store import ImageStore

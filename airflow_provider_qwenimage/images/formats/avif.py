@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.formats import ImageBytes
 
 _IN_FILE = 0  # construction method of extents that are counted from the start of the file
 _MOST_ITEMS = 1 << 14

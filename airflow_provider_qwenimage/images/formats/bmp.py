@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.formats import ImageBytes
 
 _CORE = 12  # BITMAPCOREHEADER has 16-bit sides
 _PACKED = frozenset({1, 2, 4, 5})  # RLE, JPEG, PNG

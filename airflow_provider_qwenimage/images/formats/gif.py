@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.formats import ImageBytes
 
 _IMAGE, _EXTENSION, _TRAILER = b",", b"!", b";"
 _C2PA = b"\xff\x0bC2PA_GIF"  # the extension of an application, and its name

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.images.formats.reading import ImageBytes
+    from airflow_provider_qwenimage.images.formats import ImageBytes
     from airflow_provider_qwenimage.images.origin import Kind
 
 # Field types by number of bytes

@@ -8,7 +8,7 @@ the worker, and no bucket but the one the rows came from, unless the author says
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.options import ANY_LINK, BY_FORM
@@ -35,16 +35,12 @@ class AllowedInputs:
         self._folders = [Path(each).resolve() for each in self._entries if each.startswith("/")]
 
     @classmethod
-    def of(cls, inputs_from: Sequence[str] | None, *, rows_file: str | None) -> AllowedInputs | None:
+    def beside(cls, rows_file: str) -> Self:
         """
-        Return what holds for a batch; ``None`` where its rows are the author's own and may name anything.
+        Return what holds where the author says nothing.
 
         :param rows_file: the object the rows are read from.
         """
-        if inputs_from is not None:
-            return cls(inputs_from)
-        if rows_file is None:
-            return None
         bucket, _ = split_uri(rows_file, field="requests")
         return cls((ANY_LINK, "data", f"s3://{bucket}/"))
 

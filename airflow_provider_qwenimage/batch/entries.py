@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,10 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
 from airflow_provider_qwenimage.models.results import Generation, Job, Moment, Usage
 from airflow_provider_qwenimage.payment.consequences import State
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Entry(BaseModel):
@@ -30,7 +27,7 @@ class Entry(BaseModel):
 
     position: int
     state: State
-    at: Moment = Field(default_factory=_now)
+    at: Moment = Field(default_factory=partial(datetime.now, UTC))
     job: Job | None = None
     generation: Generation | None = None
     images: tuple[StoredImage, ...] = ()
@@ -48,10 +45,6 @@ class Entry(BaseModel):
         delivered = self.generation.s3_uris if self.generation else []
         return [*(image.uri for image in self.images), *delivered]
 
-    def line(self) -> bytes:
-        """Spell it as one line of JSON."""
-        return self.model_dump_json(exclude_defaults=True, exclude_none=True).encode() + b"\n"
-
 
 class Header(BaseModel):
     """
@@ -67,7 +60,7 @@ class Header(BaseModel):
     requests: Annotated[tuple[str, ...], Field(min_length=1)]
     origin: Origin = Origin()
     life: int = 0
-    created_at: Moment = Field(default_factory=_now)
+    created_at: Moment = Field(default_factory=partial(datetime.now, UTC))
 
     def difference(self, other: Header) -> str | None:
         """Say how the requests of ``other`` differ, ``None`` when they are the same."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_qwenimage.batch.rows import FORMS, rows_in
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway import calls
@@ -19,16 +21,19 @@ from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.documents import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from airflow_provider_qwenimage.batch.allowed import AllowedInputs
-    from airflow_provider_qwenimage.batch.rows import Row
+    from airflow_provider_qwenimage.batch.rows import Open
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
 
 _SHOWN = 100  # bad rows in one message
 _DIGITS = 16  # of a fingerprint: two of a million requests share one once in thirty million batches
+
+
+Row = tuple[str, Mapping[str, Any] | InvalidRequest]
 
 
 class Item(NamedTuple):
@@ -63,6 +68,47 @@ class Batch:
     cost: float | None = 0.0
     listed: set[str] = field(default_factory=set)
     warnings: Counter[str] = field(default_factory=Counter)
+
+
+def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
+    """
+    Yield where each row stands and what it says, or the error of a row that cannot be read.
+
+    :param requests: a list of objects or prompts, a template's text of one, or the URI of an object.
+    :param open_object: starts to read an object.
+    :raises InvalidRequest: there is nothing that could hold rows.
+    """
+    if uri := rows_file(requests):
+        return ((where, _row(row)) for where, row in rows_in(uri, open_object))
+    return _from_list(_listed(requests))
+
+
+def rows_file(requests: Any) -> str | None:
+    """Return the URI of the object that holds the rows, ``None`` where they are at hand."""
+    is_file = isinstance(requests, str) and requests.strip().startswith("s3://")
+    return requests.strip() if is_file else None
+
+
+def _listed(requests: Any) -> Iterable[Any]:
+    if isinstance(requests, str):
+        with suppress(ValueError):
+            requests = literal(requests)
+    if isinstance(requests, (str, bytes, Mapping)) or not isinstance(requests, Iterable):
+        raise InvalidRequest("requests", f"{FORMS}, got {type(requests).__name__}")
+    return requests
+
+
+def _from_list(requests: Iterable[Any]) -> Iterator[Row]:
+    for position, request in enumerate(requests):
+        yield f"requests[{position}]", _row(request)
+
+
+def _row(request: Any) -> Mapping[str, Any] | InvalidRequest:
+    if isinstance(request, str):
+        return {"prompt": request}
+    if isinstance(request, (Mapping, InvalidRequest)):
+        return request
+    return InvalidRequest("request", f"must be an object, got {type(request).__name__}")
 
 
 def read_batch(

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.batch.entries import Entry
-from airflow_provider_qwenimage.batch.segments import FOLDER, Segments
+from airflow_provider_qwenimage.batch.segments import FOLDER, Segments, line_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError, TransferError
 from airflow_provider_qwenimage.redaction import redact
 
@@ -82,7 +82,7 @@ class Journal:
     def note(self, entry: Entry) -> None:
         """Remember an entry; it is written as soon as may be."""
         self.entries[entry.position] = entry
-        self._lines.append(entry.line())
+        self._lines.append(line_of(entry))
         self._wake.set()
 
     async def commit(self, entry: Entry) -> None:
@@ -130,7 +130,7 @@ class Journal:
             self._wake.clear()
             lines, self._lines = self._lines, []
             waiting, self._waiting = self._waiting, []
-            text = [*lines, *(entry.line() for entry, _ in waiting)]
+            text = [*lines, *(line_of(entry) for entry, _ in waiting)]
             appended = loop.run_in_executor(self._writer, self._segments.append, text)
             try:
                 await asyncio.shield(appended)
@@ -152,7 +152,7 @@ class Journal:
 
 def _unsent(waiting: tuple[Entry, object]) -> bytes:
     """Take an intent back that S3 may have kept although nobody heard so: its request is not sent."""
-    return Entry(position=waiting[0].position, state="refused", reason="Its intent was not written").line()
+    return line_of(Entry(position=waiting[0].position, state="refused", reason="Its intent was not written"))
 
 
 def _unwritten(error: Exception) -> QwenImageError:

@@ -1,72 +1,34 @@
-"""The rows an author hands over: a list, or a JSON Lines or CSV object in S3 that is read as a stream."""
+"""Reads the rows of a JSON Lines or CSV object in S3, as a stream."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.s3 import StoredObject
 
-Row = tuple[str, Mapping[str, Any] | InvalidRequest]
 Open = Callable[[str], StoredObject]
 
-_FORMS = "must be a list of requests, or s3://bucket/prompts.jsonl or .csv"
+FORMS = "must be a list of requests, or s3://bucket/prompts.jsonl or .csv"
 _LONGEST_CELL = 64 * 1024 * 1024  # an input image may stand there as a data: URL; csv's own limit is 128 KiB
 
 
-def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
+def rows_in(uri: str, open_object: Open) -> Iterator[tuple[str, Any]]:
     """
-    Yield where each row stands and what it says, or the error of a row that cannot be read.
+    Yield where each row of an object stands and what it holds, or the error of a row that cannot be read.
 
-    :param requests: a list of objects or prompts, a template's text of one, or the URI of an object.
     :param open_object: starts to read an object.
-    :raises InvalidRequest: there is nothing that could hold rows.
+    :raises InvalidRequest: its name ends like no file of rows.
     """
-    if uri := rows_file(requests):
-        return _from_object(uri, open_object)
-    return _from_list(_listed(requests))
-
-
-def rows_file(requests: Any) -> str | None:
-    """Return the URI of the object that holds the rows, ``None`` where they are at hand."""
-    is_file = isinstance(requests, str) and requests.strip().startswith("s3://")
-    return requests.strip() if is_file else None
-
-
-def _listed(requests: Any) -> Iterable[Any]:
-    if isinstance(requests, str):
-        with suppress(ValueError):
-            requests = literal(requests)
-    if isinstance(requests, (str, bytes, Mapping)) or not isinstance(requests, Iterable):
-        raise InvalidRequest("requests", f"{_FORMS}, got {type(requests).__name__}")
-    return requests
-
-
-def _from_list(requests: Iterable[Any]) -> Iterator[Row]:
-    for position, request in enumerate(requests):
-        yield f"requests[{position}]", _row(request)
-
-
-def _row(request: Any) -> Mapping[str, Any] | InvalidRequest:
-    if isinstance(request, str):
-        return {"prompt": request}
-    if isinstance(request, Mapping):
-        return request
-    return InvalidRequest("request", f"must be an object, got {type(request).__name__}")
-
-
-def _from_object(uri: str, open_object: Open) -> Iterator[Row]:
     ending = uri.rpartition(".")[2].lower()
     readers = {"jsonl": _json_lines, "ndjson": _json_lines, "csv": _csv_rows}
     if ending not in readers:
-        raise InvalidRequest("requests", f"{_FORMS}, got {redact(uri, limit=120)}")
+        raise InvalidRequest("requests", f"{FORMS}, got {redact(uri, limit=120)}")
     with open_object(uri) as stored:
         # The byte order mark is what spreadsheets put before a CSV. A byte that is not UTF-8 is kept as a surrogate,
         # which nothing else is read as, so that its row can be named and reading goes on.
@@ -87,25 +49,25 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _json_lines(text: io.TextIOWrapper) -> Iterator[Row]:
+def _json_lines(text: io.TextIOWrapper) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
         yield f"line {number}", _json_row(line)
 
 
-def _json_row(line: str) -> Mapping[str, Any] | InvalidRequest:
+def _json_row(line: str) -> Any:
     if not _is_utf8(line):
         return InvalidRequest("row", "is not UTF-8")
     try:
-        return _row(json.loads(line))
+        return json.loads(line)
     except ValueError as error:
         return InvalidRequest("row", f"is not JSON: {error}")
     except RecursionError:
         return InvalidRequest("row", "is nested too deeply")
 
 
-def _csv_rows(text: io.TextIOWrapper) -> Iterator[Row]:
+def _csv_rows(text: io.TextIOWrapper) -> Iterator[tuple[str, Any]]:
     """Read cells by the names in the first line that is not blank; an empty cell says nothing."""
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(text, strict=True)

@@ -15,11 +15,10 @@ from airflow_provider_qwenimage.batch.allowed import AllowedInputs
 from airflow_provider_qwenimage.batch.asking import READERS, Asking
 from airflow_provider_qwenimage.batch.entries import Header
 from airflow_provider_qwenimage.batch.fanout import DRAIN, FanOut, split
-from airflow_provider_qwenimage.batch.items import read_batch
+from airflow_provider_qwenimage.batch.items import read_batch, rows_file, rows_of
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
-from airflow_provider_qwenimage.batch.rows import rows_file, rows_of
 from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing, look_again, may_write
 from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.exceptions import InvalidRequest
@@ -77,7 +76,7 @@ class BatchRun:
                 rows_of(requests, s3.open),
                 defaults=defaults,
                 settings=self.settings,
-                allowed=AllowedInputs.of(self.options.inputs_from, rows_file=rows_file(requests)),
+                allowed=self._inputs(requests),
             )
             self._allowed(batch)
             store = open_things.enter_context(self._store(s3))
@@ -95,6 +94,13 @@ class BatchRun:
             outcome = self._finish(verdict, store)
             journal.close(complete=outcome.manifest is not None)
         return verdict, outcome
+
+    def _inputs(self, requests: Any) -> AllowedInputs | None:
+        """Return which input images the rows may name; ``None`` where they are the author's own, and may name any."""
+        if self.options.inputs_from is not None:
+            return AllowedInputs(self.options.inputs_from)
+        file = rows_file(requests)
+        return AllowedInputs.beside(file) if file else None
 
     def stop(self) -> None:
         """Let no further request begin; may be called from a signal handler or another thread."""

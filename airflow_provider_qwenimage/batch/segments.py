@@ -153,7 +153,7 @@ class Segments:
             self._names
         ):
             return
-        self._write_over(self._names, b"".join(entry.line() for entry in entries), first=1)
+        self._write_over(self._names, b"".join(line_of(entry) for entry in entries), first=1)
 
     def _merge(self) -> None:
         names, texts = zip(*self._open, strict=True)
@@ -213,3 +213,8 @@ def _order(name: str) -> tuple[int, str]:
 def _numbers(name: str) -> list[str]:
     match = _SEGMENT.fullmatch(name)
     return [number for number in match.groups() if number] if match else ["0"]
+
+
+def line_of(entry: Entry) -> bytes:
+    """Spell an entry as one line of JSON."""
+    return entry.model_dump_json(exclude_defaults=True, exclude_none=True).encode() + b"\n"

@@ -101,6 +101,12 @@ def object_such_as(example: str) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
+def _prefix(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be s3://bucket/path/: a batch keeps its images and its journal there")
+    return value.strip()
+
+
 def _prompt(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
@@ -126,6 +132,7 @@ BlankIsNone = BeforeValidator(_blank_is_none)
 RenderedNoneIsNone = BeforeValidator(_rendered_none_is_none)
 
 Prompt = Annotated[str, AfterValidator(_prompt)]
+Prefix = Annotated[str, BeforeValidator(_prefix)]  # of a batch
 Images = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several)]
 Box = Annotated[tuple[int, ...], Field(min_length=4, max_length=4)]
 Boxes = Annotated[

@@ -19,6 +19,7 @@ from airflow_provider_qwenimage.defaults import (
 from airflow_provider_qwenimage.models.coercion import (
     BlankIsNone,
     Count,
+    Prefix,
     WholeNumber,
     literal,
     object_such_as,
@@ -40,12 +41,6 @@ class Options(BaseModel):
     job_timeout: Seconds = JOB_TIMEOUT
     on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
     on_partial: Literal["fail", "warn"] = "warn"
-
-
-def _prefix(value: Any) -> Any:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be s3://bucket/path/: a batch keeps its images and its journal there")
-    return value.strip()
 
 
 def _places(value: Any) -> Any:
@@ -75,7 +70,7 @@ class BatchOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     inputs_from: Annotated[Places | None, BlankIsNone] = None
-    persist_to: Annotated[str, BeforeValidator(_prefix)]
+    persist_to: Prefix
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
     max_concurrency: Count = BATCH_CONCURRENCY
     requests_per_minute: Annotated[Annotated[float, Field(gt=0)] | None, BlankIsNone] = None

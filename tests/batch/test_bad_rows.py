@@ -9,8 +9,7 @@ import tracemalloc
 
 import pytest
 
-from airflow_provider_qwenimage.batch.items import read_batch
-from airflow_provider_qwenimage.batch.rows import rows_of
+from airflow_provider_qwenimage.batch.items import read_batch, rows_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.storage.s3 import S3

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_qwenimage.batch import segments as segments_module
 from airflow_provider_qwenimage.batch.entries import Entry, Header
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
-from airflow_provider_qwenimage.batch.segments import Segments
+from airflow_provider_qwenimage.batch.segments import Segments, line_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.models.manifest import Origin
 from airflow_provider_qwenimage.storage.prefix import Bucket
@@ -85,7 +85,7 @@ def append(folder, *entries):
     segments = Segments(folder)
     segments.begin(HEADER)
     for entry in entries:
-        segments.append([entry.line()])
+        segments.append([line_of(entry)])
 
 
 def test_a_merge_that_fails_is_no_failure_of_what_was_written(folder, monkeypatch):
@@ -109,10 +109,10 @@ def test_what_s3_kept_of_a_lost_answer_does_not_take_back_what_came_later(folder
     monkeypatch.setattr(Bucket, "put", put)
     segments = Segments(folder)
     segments.begin(HEADER)
-    segments.append([Entry(position=0, state="intent").line()])
+    segments.append([line_of(Entry(position=0, state="intent"))])
     with pytest.raises(TransferError):
-        segments.append([Entry(position=0, state="refused").line()])
-    segments.append([Entry(position=0, state="done").line()])
+        segments.append([line_of(Entry(position=0, state="refused"))])
+    segments.append([line_of(Entry(position=0, state="done"))])
     segments.replace([Entry(position=0, state="done")])
 
     assert Segments(folder).entries()[0].state == "done"
@@ -173,10 +173,10 @@ def test_a_second_writer_is_noticed_where_the_server_can_tell(moto_s3, folder, s
         return
     first = Journal(folder, header=HEADER)
     second = Journal(folder, header=HEADER)
-    first._segments.append([Entry(position=0, state="intent").line()])
+    first._segments.append([line_of(Entry(position=0, state="intent"))])
 
     with pytest.raises(TransferError, match="Another run writes"):
-        second._segments.append([Entry(position=1, state="intent").line()])
+        second._segments.append([line_of(Entry(position=1, state="intent"))])
 
 
 def test_another_batch_is_refused_and_the_difference_named(folder):
@@ -228,4 +228,4 @@ def test_closing_leaves_one_object_that_says_the_same(folder):
 
 
 def test_a_line_is_plain_json_without_what_is_not_known():
-    assert set(json.loads(Entry(position=3, state="intent").line())) == {"position", "state", "at"}
+    assert set(json.loads(line_of(Entry(position=3, state="intent")))) == {"position", "state", "at"}

@@ -1,5 +1,5 @@
 """
-What monitoring sees: Airflow metrics, and attributes on the span Airflow opened for the task.
+What monitoring sees: Airflow metrics, attributes on the span Airflow opened for the task, a line in its log.
 
 docs/observability.md lists them all. Prompts, links and keys are in none of them.
 """
@@ -64,6 +64,27 @@ def delivered(generation: Generation, *, dag_id: str | None, seconds: float | No
             "qwenimage.currency": usage.currency,
         }
     )
+
+
+def paid(generation: Generation, operation: str, *, seconds: float | None = None) -> str:
+    """
+    Say in a line what was paid for: operation, model, images, sizes, ids, seconds and cost, as far as known.
+
+    :param seconds: from the request to its images.
+    """
+    sizes = ", ".join(dict.fromkeys(image.size for image in generation.images if image.size))
+    asked = len(generation.images) + len(generation.failures)
+    count = f"{len(generation.images)} of {asked} images" if generation.failures else f"n={asked}"
+    facts = [
+        f"{operation} with {generation.model or 'the default model'} of {generation.gateway}",
+        count,
+        f"size {sizes}" if sizes else "",
+        f"request id {generation.request_id}" if generation.request_id else "",
+        f"job {generation.job_id}" if generation.job_id else "",
+        f"{seconds:.1f} s" if seconds is not None else "",
+        str(generation.usage),
+    ]
+    return ", ".join(fact for fact in facts if fact)
 
 
 def count_delivered(generation: Generation, *, dag_id: str | None, seconds: float | None = None) -> None:

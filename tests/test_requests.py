@@ -7,12 +7,12 @@ import pytest
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import build
 from airflow_provider_qwenimage.models.requests import (
+    Asked,
     EditRequest,
     GenerateRequest,
     SequenceRequest,
     Size,
 )
-from airflow_provider_qwenimage.models.results import Asked
 
 
 def generate(**fields):

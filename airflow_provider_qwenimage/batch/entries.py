@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from airflow_provider_qwenimage.models.coercion import Moment
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
-from airflow_provider_qwenimage.models.results import Generation, Job, Moment, Usage
+from airflow_provider_qwenimage.models.results import Generation, Job, Usage
 from airflow_provider_qwenimage.payment.consequences import State
 
 

@@ -16,7 +16,8 @@ from airflow_provider_qwenimage.models.requests import Size
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.catalog import PriceList
-    from airflow_provider_qwenimage.models.results import Asked, Generation
+    from airflow_provider_qwenimage.models.requests import Asked
+    from airflow_provider_qwenimage.models.results import Generation
 
 # usage.output_image_type, such as "qima_output_2k" (A-t2i30, 2026-10-12)
 _BILLED_AS = re.compile(r"_(\dk)$", re.IGNORECASE | re.ASCII)

@@ -16,7 +16,8 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
 )
 from airflow_provider_qwenimage.gateway.account import poll_budget
-from airflow_provider_qwenimage.models.results import Asked, Generation, Job
+from airflow_provider_qwenimage.models.requests import Asked
+from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.ledger import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs

@@ -16,7 +16,8 @@ from airflow_provider_qwenimage.exceptions import (
     OutcomeUnknown,
     UnexpectedReply,
 )
-from airflow_provider_qwenimage.models.results import Asked, Job
+from airflow_provider_qwenimage.models.requests import Asked
+from airflow_provider_qwenimage.models.results import Job
 from airflow_provider_qwenimage.transport import run
 from airflow_provider_qwenimage.wire import encode_native, flows, jobs
 from airflow_provider_qwenimage.wire.documents import as_dict

@@ -5,10 +5,19 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, NoReturn, TypeGuard, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
@@ -127,6 +136,10 @@ def refuse_unrendered(prompt: str) -> None:
         )
 
 
+def _zulu(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
 WholeNumber = BeforeValidator(_whole_number)
 BlankIsNone = BeforeValidator(_blank_is_none)
 RenderedNoneIsNone = BeforeValidator(_rendered_none_is_none)
@@ -141,6 +154,7 @@ Boxes = Annotated[
 Count = Annotated[int, WholeNumber, Field(ge=1)]
 # 0..2147483647 on every model (A-t2i, A-w26, A-w27, 2026-02)
 Seed = Annotated[Annotated[int, Field(ge=0, le=2147483647)] | None, WholeNumber, BlankIsNone]
+Moment = Annotated[datetime, PlainSerializer(_zulu, return_type=str, when_used="json")]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

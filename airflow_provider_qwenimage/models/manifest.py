@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
-from airflow_provider_qwenimage.models.results import Moment
+from airflow_provider_qwenimage.models.coercion import Moment
 from airflow_provider_qwenimage.redaction import without_query
 
 if TYPE_CHECKING:

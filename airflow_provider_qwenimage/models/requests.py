@@ -223,6 +223,41 @@ class TranslateRequest(ImageRequest):
         return f"{self.source_lang} → {self.target_lang}" + (f": {self.prompt}" if self.prompt else "")
 
 
+class Asked(BaseModel):
+    """
+    What was asked for, as far as an image object or its price needs it.
+
+    :param inputs: how many input images were sent.
+    :param extended: whether the prompt was to be rewritten.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    operation: Operation
+    model: str | None
+    prompt: str
+    n: int = 1
+    seed: int | None = None
+    size: str | None = None
+    inputs: int = 0
+    extended: bool = False
+
+    @classmethod
+    def of(cls, request: ImageRequest) -> Asked:
+        """Keep of a request what its images will be described with."""
+        seed, size = request.parameters.get("seed"), request.parameters.get("size")
+        return cls(
+            operation=request.operation,
+            model=request.model,
+            prompt=request.title(),
+            n=request.n,
+            seed=seed if request.seed is None and isinstance(seed, int) else request.seed,
+            size=request.size.text() if request.size else size if isinstance(size, str) else None,
+            inputs=len(getattr(request, "images", ())),
+            extended=request.parameters.get("prompt_extend") is True,
+        )
+
+
 Request = GenerateRequest | EditRequest | SequenceRequest | TranslateRequest
 KINDS: dict[str, type[Request]] = {
     "generate": GenerateRequest,

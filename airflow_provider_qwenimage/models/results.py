@@ -1,31 +1,23 @@
-"""What came back: images, what failed, and what it cost."""
+"""What came back: images, what failed, and what it cost; or a job."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     model_serializer,
 )
 
-from airflow_provider_qwenimage.models.requests import ImageRequest, Operation, Size
+from airflow_provider_qwenimage.models.coercion import Moment
+from airflow_provider_qwenimage.models.requests import Asked, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-def _zulu(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
-
-
-Moment = Annotated[datetime, PlainSerializer(_zulu, return_type=str, when_used="json")]
 
 
 class _Result(BaseModel):
@@ -156,64 +148,11 @@ class Generation(_Result):
         """Those of ``urls`` that lead into a bucket: where a task stored them, as its record tells."""
         return [url for url in self.urls if url.strip()[:5].lower() == "s3://"]
 
-    def line(self, operation: str, *, seconds: float | None = None) -> str:
-        """
-        Say in a line what was paid for: operation, model, images, sizes, ids, seconds and cost, as far as known.
-
-        :param seconds: from the request to its images.
-        """
-        sizes = ", ".join(dict.fromkeys(image.size for image in self.images if image.size))
-        asked = len(self.images) + len(self.failures)
-        count = f"{len(self.images)} of {asked} images" if self.failures else f"n={asked}"
-        facts = [
-            f"{operation} with {self.model or 'the default model'} of {self.gateway}",
-            count,
-            f"size {sizes}" if sizes else "",
-            f"request id {self.request_id}" if self.request_id else "",
-            f"job {self.job_id}" if self.job_id else "",
-            f"{seconds:.1f} s" if seconds is not None else "",
-            str(self.usage),
-        ]
-        return ", ".join(fact for fact in facts if fact)
-
     def xcom(self) -> dict[str, Any]:
         """Return the keys an operator pushes beside ``return_value``: plain JSON, no image bytes."""
         dump = self.model_dump(mode="json")
         dump.pop("gateway")
         return dump
-
-
-class Asked(_Result):
-    """
-    What was asked for, as far as an image object or its price needs it.
-
-    :param inputs: how many input images were sent.
-    :param extended: whether the prompt was to be rewritten.
-    """
-
-    operation: Operation
-    model: str | None
-    prompt: str
-    n: int = 1
-    seed: int | None = None
-    size: str | None = None
-    inputs: int = 0
-    extended: bool = False
-
-    @classmethod
-    def of(cls, request: ImageRequest) -> Asked:
-        """Keep of a request what its images will be described with."""
-        seed, size = request.parameters.get("seed"), request.parameters.get("size")
-        return cls(
-            operation=request.operation,
-            model=request.model,
-            prompt=request.title(),
-            n=request.n,
-            seed=seed if request.seed is None and isinstance(seed, int) else request.seed,
-            size=request.size.text() if request.size else size if isinstance(size, str) else None,
-            inputs=len(getattr(request, "images", ())),
-            extended=request.parameters.get("prompt_extend") is True,
-        )
 
 
 class Job(_Result):

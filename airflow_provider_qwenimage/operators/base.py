@@ -169,7 +169,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         :param waited: that a job took, as the triggerer saw it.
         """
         telemetry.delivered(generation, dag_id=self.dag_id, seconds=seconds)
-        self.log.info("Paid: %s", generation.line(self.operation, seconds=seconds or waited))
+        self.log.info("Paid: %s", telemetry.paid(generation, self.operation, seconds=seconds or waited))
 
     def on_kill(self) -> None:
         """Cancel a job this worker waits for; one that has started goes on and is billed."""

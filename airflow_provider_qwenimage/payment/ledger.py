@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, TransferError
-from airflow_provider_qwenimage.models.results import Generation, Job, Moment
+from airflow_provider_qwenimage.models.coercion import Moment
+from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.consequences import NEXT, State, consequence
 from airflow_provider_qwenimage.redaction import redact
 

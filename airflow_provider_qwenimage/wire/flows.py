@@ -27,7 +27,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
-from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, ImageFailure
+from airflow_provider_qwenimage.models.requests import Asked
+from airflow_provider_qwenimage.models.results import GeneratedImage, Generation, ImageFailure
 from airflow_provider_qwenimage.wire.documents import Document, documents
 from airflow_provider_qwenimage.wire.encode_flat import unread
 from airflow_provider_qwenimage.wire.envelopes import refused_with

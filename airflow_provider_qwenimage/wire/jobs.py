@@ -13,8 +13,8 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     UnexpectedReply,
 )
-from airflow_provider_qwenimage.models.requests import TranslateRequest
-from airflow_provider_qwenimage.models.results import Asked, Generation, Job
+from airflow_provider_qwenimage.models.requests import Asked, TranslateRequest
+from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.wire.documents import as_dict, as_word, describe, documents
 from airflow_provider_qwenimage.wire.encode_native import messages, parameters
 from airflow_provider_qwenimage.wire.envelopes import request_id_of

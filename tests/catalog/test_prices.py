@@ -10,8 +10,8 @@ from airflow_provider_qwenimage.catalog import gateway, gateways
 from airflow_provider_qwenimage.catalog.models import models, sources
 from airflow_provider_qwenimage.catalog.prices import Price, listed_price, listed_prices, price_of
 from airflow_provider_qwenimage.gateway import connection
-from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest
-from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, Usage
+from airflow_provider_qwenimage.models.requests import Asked, EditRequest, GenerateRequest
+from airflow_provider_qwenimage.models.results import GeneratedImage, Generation, Usage
 
 TIERS = price_of({"1k": 0.25, "2k": 0.5, "input": 0.02})
 TWO = ("https://img.example/1.png", "https://img.example/2.png")

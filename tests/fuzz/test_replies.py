@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.exceptions import GatewayRefusal, JobFailed, QwenImageError, restore
 from airflow_provider_qwenimage.images.formats import content_type
-from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest, SequenceRequest
-from airflow_provider_qwenimage.models.results import Asked, Generation, Job
+from airflow_provider_qwenimage.models.requests import Asked, EditRequest, GenerateRequest, SequenceRequest
+from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.wire import flows, jobs
 from airflow_provider_qwenimage.wire.protocol import Call, Pause, Reply
 from fuzz.reply_structures import (

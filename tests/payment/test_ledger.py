@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError
-from airflow_provider_qwenimage.models.requests import GenerateRequest
-from airflow_provider_qwenimage.models.results import Asked, GeneratedImage, Generation, Job
+from airflow_provider_qwenimage.models.requests import Asked, GenerateRequest
+from airflow_provider_qwenimage.models.results import GeneratedImage, Generation, Job
 from airflow_provider_qwenimage.payment.ledger import KEY, Ledger
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)

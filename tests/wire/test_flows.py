@@ -20,8 +20,8 @@ from airflow_provider_qwenimage.exceptions import (
     UnexpectedReply,
     restore,
 )
-from airflow_provider_qwenimage.models.requests import EditRequest, GenerateRequest, SequenceRequest
-from airflow_provider_qwenimage.models.results import Asked, Job
+from airflow_provider_qwenimage.models.requests import Asked, EditRequest, GenerateRequest, SequenceRequest
+from airflow_provider_qwenimage.models.results import Job
 from airflow_provider_qwenimage.wire import flows, jobs
 from airflow_provider_qwenimage.wire.protocol import Call, Pause, Reply
 from wire.reading import BASE, NOW, Clock, conduct, reply

@@ -3,7 +3,7 @@ Tells whether a reply is a refusal, and which: the body is read before the statu
 
 ::
 
-    documents ─► envelopes (what does it say?) ─► causes (why?) ─► _CAUSES ─► exception, advice
+    documents ─► envelopes (is it a no, and what does it say?) ─► causes (why?) ─► _CAUSES ─► exception, advice
 
 Gateways refuse under 200 (E4, E5), answer local validation with 500, and reduce Alibaba's code to its message
 (contract section 3).

@@ -17,7 +17,7 @@ from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.running import BatchRun
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TransferError
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.models.manifest import Origin
+from airflow_provider_qwenimage.models.manifest import ImageSource, Origin
 from airflow_provider_qwenimage.models.options import BatchOptions
 from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.store import ImageStore
@@ -178,11 +178,11 @@ def test_a_bug_ends_the_batch_and_what_is_under_way_arrives_before(gateway, begi
 
 
 def test_a_request_paid_again_may_bring_other_bytes(gateway, batch, shelf, monkeypatch):
-    real_read, real_put, drawn, failed = storing.read_sources, Bucket.put, [], []
+    real_of, real_put, drawn, failed = ImageSource.of, Bucket.put, [], []
 
     def other_bytes(image):
         drawn.append(image)
-        return real_read(image.model_copy(update={"data": png(len(drawn))}))
+        return real_of(image.model_copy(update={"data": png(len(drawn))}))
 
     def put(self, name, body, **options):
         if name == "00001.png" and not failed:
@@ -190,7 +190,7 @@ def test_a_request_paid_again_may_bring_other_bytes(gateway, batch, shelf, monke
             raise TransferError("S3 is away for a moment")
         return real_put(self, name, body, **options)
 
-    monkeypatch.setattr(storing, "read_sources", other_bytes)
+    monkeypatch.setattr(ImageSource, "of", other_bytes)
     monkeypatch.setattr(Bucket, "put", put)
     task = batch(
         prompts(1),

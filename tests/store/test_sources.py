@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.models.manifest import ImageSource
 from airflow_provider_qwenimage.models.results import GeneratedImage
 from airflow_provider_qwenimage.storage.sources import read_sources
 
@@ -111,3 +112,13 @@ def test_what_holds_no_image_is_refused_by_name(images, field):
     with pytest.raises(InvalidRequest) as caught:
         read_sources(images)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("url", [None, " ", "ftp://h.example/a.png", "/home/a.png"])
+def test_an_image_of_ours_has_bytes_or_a_link_that_can_be_fetched(url):
+    image = GeneratedImage(
+        url=url, index=0, gateway="x", model="m", prompt="p", created_at=datetime(2026, 11, 21, tzinfo=UTC)
+    )
+    with pytest.raises(InvalidRequest, match="neither bytes nor a URL"):
+        ImageSource.of(image)
+    assert ImageSource.of(image.model_copy(update={"data": b"bytes"})).kind == "bytes"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.exceptions import TransferError
 from airflow_provider_qwenimage.images.formats import EXTENSIONS
-from airflow_provider_qwenimage.models.manifest import Failure, ImageSource
+from airflow_provider_qwenimage.models.manifest import Failure
+from airflow_provider_qwenimage.models.results import ImageSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

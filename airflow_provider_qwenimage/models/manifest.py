@@ -1,21 +1,16 @@
-"""A set of images: where each comes from, what lies in the bucket, and the manifest that says it is complete."""
+"""What lies in the bucket: one object for each image, and the manifest that says the set is complete."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.models.coercion import Moment
-from airflow_provider_qwenimage.redaction import without_query
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow_provider_qwenimage.models.results import GeneratedImage
+from airflow_provider_qwenimage.models.results import ImageFields
 
 VERSION: Final = 1
 
@@ -30,83 +25,6 @@ class _Bytes(BaseModel):
     sha256: str
     width: int
     height: int
-
-
-class ImageFields(BaseModel):
-    """
-    What is known of an image besides its bytes; an author's own keys are carried along.
-
-    :param url: where it came from; never with a query, which may hold the right to it.
-    :param size: what came; once it is stored, by its bytes.
-    :param asked_size: what was asked for.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
-    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
-
-    url: str | None = None
-    gateway: str | None = None
-    model: str | None = None
-    prompt: str | None = None
-    revised_prompt: str | None = None
-    seed: int | None = None
-    size: str | None = None
-    asked_size: str | None = None
-    request_id: str | None = None
-    created_at: str | None = None
-    expires_at: str | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _keep_no_signature(cls, value: str | None) -> str | None:
-        if value is None or value[:5].lower() == "data:":
-            return None
-        return value if value.startswith("s3://") else without_query(value)
-
-
-Kind = Literal["http", "s3", "data", "bytes"]
-IMAGE_SCHEMES: dict[str, Kind] = {"http": "http", "https": "http", "s3": "s3", "data": "data"}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSource:
-    """
-    One image to store.
-
-    :param location: http(s), ``s3://`` or ``data:`` URL; empty for inline bytes.
-    :param data: inline bytes.
-    :param fields: what is known of the image.
-    """
-
-    location: str = field(default="", repr=False)
-    data: bytes | None = field(default=None, repr=False)
-    fields: ImageFields = field(default_factory=ImageFields)
-
-    @classmethod
-    def of(cls, image: GeneratedImage) -> Self:
-        """Return where an image is that this provider brought: its bytes, or the link of a gateway."""
-        location = (image.url or "").strip()
-        if image.data is None and location.partition(":")[0].lower() not in IMAGE_SCHEMES:
-            raise InvalidRequest("images", "an image has neither bytes nor a URL that can be fetched")
-        fields = ImageFields(**image.model_dump(mode="json", exclude={"index"}))
-        return cls(location=location, data=image.data, fields=fields)
-
-    @property
-    def kind(self) -> Kind:
-        """How its bytes are had."""
-        if self.data is not None:
-            return "bytes"
-        return IMAGE_SCHEMES[self.location.partition(":")[0].lower()]
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether nothing is known of it but where it lies."""
-        return self.kind in ("http", "s3") and not self.fields.model_dump(exclude_none=True, exclude={"url"})
-
-    # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
-    MEASURED: ClassVar[frozenset[str]] = frozenset(
-        {"uri", "index", "content_type", "bytes", "sha256", "width", "height", "data", "b64_json"}
-    )
 
 
 class StoredImage(ImageFields, _Bytes):
@@ -141,18 +59,6 @@ class Origin(BaseModel):
     run_id: str | None = None
     task_id: str | None = None
     map_index: int = -1
-
-    @classmethod
-    def of(cls, context: Mapping[str, Any]) -> Self:
-        """Read it from a task's context."""
-        instance = context["ti"]
-        index = getattr(instance, "map_index", None)
-        return cls(
-            dag_id=instance.dag_id,
-            run_id=instance.run_id,
-            task_id=instance.task_id,
-            map_index=-1 if index is None else index,
-        )
 
 
 class Manifest(BaseModel):

@@ -1,20 +1,25 @@
-"""What came back: images, what failed, and what it cost; or a job."""
+"""What came back: images and where each is to be had, what failed, and what it cost; or a job."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 
+from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import Moment
 from airflow_provider_qwenimage.models.requests import Asked, Size
+from airflow_provider_qwenimage.redaction import without_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +55,83 @@ class GeneratedImage(_Result):
     expires_at: Moment | None = None
     origin: dict[str, Any] | None = None
     data: bytes | None = Field(default=None, exclude=True, repr=False)
+
+
+class ImageFields(BaseModel):
+    """
+    What is known of an image besides its bytes; an author's own keys are carried along.
+
+    :param url: where it came from; never with a query, which may hold the right to it.
+    :param size: what came; once it is stored, by its bytes.
+    :param asked_size: what was asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    url: str | None = None
+    gateway: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+    revised_prompt: str | None = None
+    seed: int | None = None
+    size: str | None = None
+    asked_size: str | None = None
+    request_id: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _keep_no_signature(cls, value: str | None) -> str | None:
+        if value is None or value[:5].lower() == "data:":
+            return None
+        return value if value.startswith("s3://") else without_query(value)
+
+
+Kind = Literal["http", "s3", "data", "bytes"]
+IMAGE_SCHEMES: dict[str, Kind] = {"http": "http", "https": "http", "s3": "s3", "data": "data"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """
+    One image to store.
+
+    :param location: http(s), ``s3://`` or ``data:`` URL; empty for inline bytes.
+    :param data: inline bytes.
+    :param fields: what is known of the image.
+    """
+
+    location: str = field(default="", repr=False)
+    data: bytes | None = field(default=None, repr=False)
+    fields: ImageFields = field(default_factory=ImageFields)
+
+    @classmethod
+    def of(cls, image: GeneratedImage) -> Self:
+        """Return where an image is that this provider brought: its bytes, or the link of a gateway."""
+        location = (image.url or "").strip()
+        if image.data is None and location.partition(":")[0].lower() not in IMAGE_SCHEMES:
+            raise InvalidRequest("images", "an image has neither bytes nor a URL that can be fetched")
+        fields = ImageFields(**image.model_dump(mode="json", exclude={"index"}))
+        return cls(location=location, data=image.data, fields=fields)
+
+    @property
+    def kind(self) -> Kind:
+        """How its bytes are had."""
+        if self.data is not None:
+            return "bytes"
+        return IMAGE_SCHEMES[self.location.partition(":")[0].lower()]
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is known of it but where it lies."""
+        return self.kind in ("http", "s3") and not self.fields.model_dump(exclude_none=True, exclude={"url"})
+
+    # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
+    MEASURED: ClassVar[frozenset[str]] = frozenset(
+        {"uri", "index", "content_type", "bytes", "sha256", "width", "height", "data", "b64_json"}
+    )
 
 
 class Sized(Protocol):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.operators.base import OUR_POLICY, with_policy
-from airflow_provider_qwenimage.operators.results import ImageBaseOperator
+from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,13 +126,12 @@ class QwenImageBatchOperator(ImageBaseOperator):
     def _execute(self, context: Context) -> list[str]:
         """Pay for what is missing, store it, and say what failed after what is there was pushed."""
         from airflow_provider_qwenimage.batch.running import BatchRun
-        from airflow_provider_qwenimage.models.manifest import Origin
 
         options = self._options()
         self._run = BatchRun(
             self.hook.settings,
             options,
-            Origin.of(context),
+            origin_of(context),
             life=int(context["ti"].max_tries or 0),
             tell=_teller(context),
         )

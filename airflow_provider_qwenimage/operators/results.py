@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from abc import abstractmethod
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -21,19 +18,18 @@ from airflow_provider_qwenimage.exceptions import (
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_airflow
 from airflow_provider_qwenimage.operators.links import LINKS
 from airflow_provider_qwenimage.operators.literals import refuse_mistakes
+from airflow_provider_qwenimage.operators.rescue import rescue
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow.sdk import Context
     from pydantic import BaseModel
 
     from airflow_provider_qwenimage.catalog import Gateway
-    from airflow_provider_qwenimage.models.manifest import Outcome
+    from airflow_provider_qwenimage.models.manifest import Origin, Outcome
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Request
-    from airflow_provider_qwenimage.models.results import GeneratedImage, Generation, Job
+    from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.payment.ledger import Ledger
     from airflow_provider_qwenimage.storage.s3 import S3
     from airflow_provider_qwenimage.storage.store import ImageStore
@@ -220,11 +216,24 @@ def _refuse_inline(gateway: Gateway, *, asked: object) -> None:
         raise InvalidRequest("persist_to", rule, advice=advice)
 
 
-def _opened(operator: ImageBaseOperator, context: Context, prefix: str) -> ImageStore:
+def origin_of(context: Context) -> Origin:
+    """Return what a task's context says of the task instance that stores a set."""
     from airflow_provider_qwenimage.models.manifest import Origin
+
+    instance = context["ti"]
+    index = getattr(instance, "map_index", None)
+    return Origin(
+        dag_id=instance.dag_id,
+        run_id=instance.run_id,
+        task_id=instance.task_id,
+        map_index=-1 if index is None else index,
+    )
+
+
+def _opened(operator: ImageBaseOperator, context: Context, prefix: str) -> ImageStore:
     from airflow_provider_qwenimage.storage.store import open_store
 
-    settings, origin = operator.hook.settings, Origin.of(context)
+    settings, origin = operator.hook.settings, origin_of(context)
     try:
         return open_store(
             settings, origin=origin, s3=operator.s3, s3_prefix=prefix, aws_conn_id=operator.aws_conn_id
@@ -241,7 +250,8 @@ def persist(operator: ImageBaseOperator, context: Context, generation: Generatio
 
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
-    from airflow_provider_qwenimage.models.manifest import Failure, ImageSource
+    from airflow_provider_qwenimage.models.manifest import Failure
+    from airflow_provider_qwenimage.models.results import ImageSource
 
     with operator.store or _opened(operator, context, prefix) as store:
         outcome = store.store_all(
@@ -274,23 +284,3 @@ def shortfall(generation: Generation) -> str | None:
         return None
     reasons = "; ".join(f"{failure.index}: {failure.reason}" for failure in failures)
     return f"{len(failures)} of {len(generation.images) + len(failures)} images did not come ({reasons})"
-
-
-def rescue(images: Sequence[GeneratedImage], *, why: str) -> UnexpectedReply:
-    """
-    Keep paid images that came as bytes and have nowhere to go, and return the error that tells where they lie.
-
-    XCom must not carry them, so a folder of this worker is all there is.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="qwenimage-"))
-    for image in images:
-        data = image.data or b""
-        (folder / f"{image.index:03d}-{hashlib.sha256(data).hexdigest()[:8]}").write_bytes(data)
-    lost = UnexpectedReply(
-        f"{len(images)} images {why}",
-        billing="yes",
-        request_id=images[0].request_id,
-        advice=f"They lie in {folder} on this worker. Set persist_to to a prefix the task may write to.",
-    )
-    lost.final = True
-    return lost

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.images.checked import Downloaded
-    from airflow_provider_qwenimage.models.manifest import ImageFields, ImageSource
+    from airflow_provider_qwenimage.models.results import ImageFields, ImageSource
     from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
 
     # Writes an image under a name, exclusively or not; returns whether it did.

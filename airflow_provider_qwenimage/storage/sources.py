@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import literal
-from airflow_provider_qwenimage.models.manifest import IMAGE_SCHEMES, ImageFields, ImageSource
-from airflow_provider_qwenimage.models.results import GeneratedImage
+from airflow_provider_qwenimage.models.results import IMAGE_SCHEMES, GeneratedImage, ImageFields, ImageSource
 
 
 def read_sources(images: Any) -> tuple[ImageSource, ...]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_qwenimage.images.checked import Downloaded
-    from airflow_provider_qwenimage.models.manifest import ImageSource
+    from airflow_provider_qwenimage.models.results import ImageSource
 
 log = logging.getLogger(__name__)
 

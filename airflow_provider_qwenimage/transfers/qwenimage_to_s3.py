@@ -12,7 +12,7 @@ from airflow_provider_qwenimage.defaults import (
     OnError,
 )
 from airflow_provider_qwenimage.exceptions import NoConnection
-from airflow_provider_qwenimage.operators.results import ImageBaseOperator
+from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.manifest import ImageSource, Outcome
+    from airflow_provider_qwenimage.models.manifest import Outcome
+    from airflow_provider_qwenimage.models.results import ImageSource
     from airflow_provider_qwenimage.storage.store import ImageStore
 
 
@@ -143,12 +144,11 @@ class QwenImageToS3Operator(ImageBaseOperator):
             reached = sorted({above for task in tasks for above in task.upstream_task_ids} - known)
 
     def _store(self, context: Context) -> ImageStore:
-        from airflow_provider_qwenimage.models.manifest import Origin
         from airflow_provider_qwenimage.storage.store import open_store
 
         return open_store(
             self._settings(),
-            origin=Origin.of(context),
+            origin=origin_of(context),
             s3_prefix=self.s3_prefix,
             aws_conn_id=self.aws_conn_id,
             filename=self.filename,

@@ -17,8 +17,9 @@ from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.running import BatchRun
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TransferError
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.models.manifest import ImageSource, Origin
+from airflow_provider_qwenimage.models.manifest import Origin
 from airflow_provider_qwenimage.models.options import BatchOptions
+from airflow_provider_qwenimage.models.results import ImageSource
 from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.store import ImageStore
 from batch.conftest import prompts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.manifest import ImageFields
+from airflow_provider_qwenimage.models.results import ImageFields
 from airflow_provider_qwenimage.storage.objects import Filename
 
 SHA = "0123456789abcdef" * 4

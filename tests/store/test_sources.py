@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.models.manifest import ImageSource
-from airflow_provider_qwenimage.models.results import GeneratedImage
+from airflow_provider_qwenimage.models.results import GeneratedImage, ImageSource
 from airflow_provider_qwenimage.storage.sources import read_sources
 
 A, B, C = "https://h.example/a.png?Signature=x", "https://h.example/b.png", "s3://bucket/c.png"

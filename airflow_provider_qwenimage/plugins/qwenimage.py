@@ -12,14 +12,17 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
+from airflow_provider_qwenimage.plugins import advice
+
 PREFIX = "/qwenimage"
 _PAGE = "qwenimage/gallery?dag_id={DAG_ID}&run_id={RUN_ID}"  # relative: survives a path in [api] base_url
 
 
 class QwenImagePlugin(AirflowPlugin):
-    """A tab *Images* on task instances and Dag runs, and the application that serves it."""
+    """A tab *Images* on task instances and Dag runs, the application that serves it, a last line in logs."""
 
     name = "qwenimage"
+    listeners: ClassVar[list[Any]] = [advice]  # type: ignore[misc]
     external_views: ClassVar[list[dict[str, Any]]] = [  # type: ignore[misc]
         {
             "name": "Images",

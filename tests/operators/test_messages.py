@@ -144,3 +144,40 @@ def test_a_connection_that_is_lost_does_not_lose_the_job(simulator, qwenimage_co
     assert airflow.run(task).state == "up_for_retry"
     assert airflow.run_to_end(task).state == "success"
     assert simulator.state.posts == 1
+
+
+def visible(log):
+    """The lines of a log that Airflow's page shows at once: what lies in a group is folded."""
+    groups, shown = [], []
+    for line in filter(str.strip, log.splitlines()):
+        if "::group::" in line:
+            groups.append(line)
+        elif "::endgroup::" in line:
+            groups[-1:] = []
+        elif not groups:
+            shown.append(line)
+    return shown
+
+
+FAULTY = {"refused": "401", "throttled": "429", "unknown": "504", "unreadable": "html_200"}
+
+
+@pytest.mark.parametrize("fault", FAULTY.values(), ids=FAULTY)
+@pytest.mark.parametrize("retries", [0, 2])
+def test_the_last_line_of_a_failed_task_is_the_advice(
+    simulator, qwenimage_connection, capsys, fault, retries
+):
+    conn_id = qwenimage_connection("tokenhot")
+    simulator.fault(fault, times=99)
+    attempt = InMemoryAirflow().run(generate(conn_id, retries=retries))
+    last = visible(capsys.readouterr().out)[-1]
+    assert f"[error    ] {attempt.error}" in last
+
+
+def test_what_is_not_ours_is_not_said_again(simulator, capsys):
+    class Other(QwenImageGenerateOperator):
+        def execute(self, context):
+            raise KeyError("of another kind")
+
+    InMemoryAirflow().run(Other(task_id="t", prompt="a cup"))
+    assert "::endgroup::" in capsys.readouterr().out.splitlines()[-1]

@@ -41,6 +41,11 @@ class Entry(BaseModel):
         return self.model_copy(update={"generation": None}) if self.state == "done" else self
 
     @property
+    def paid(self) -> Usage | None:
+        """What it used, whether or not its images are stored; ``None`` where that is not known."""
+        return self.usage or (self.generation.usage if self.generation else None)
+
+    @property
     def s3_uris(self) -> list[str]:
         """Every object in S3 that it names."""
         delivered = self.generation.s3_uris if self.generation else []

@@ -106,6 +106,7 @@ class FanOut:
             try:
                 generation = await self._asking.generation(item)
                 if not came:
+                    self._progress.spend(generation.usage)
                     telemetry.count_delivered(generation, dag_id=self._journal.header.origin.dag_id)
                 came = True
                 entry = await self._storing.store(item, generation)
@@ -113,7 +114,7 @@ class FanOut:
                 self._fail(item, error, came=came)
             else:
                 self._in_a_row = 0
-                self._progress.add(len(entry.images), entry.usage)
+                self._progress.add(len(entry.images))
 
     def _has_images(self, item: Item) -> bool:
         """Whether an earlier run paid for them, or this one before it failed to store them."""

@@ -45,11 +45,14 @@ class Progress:
     def __post_init__(self) -> None:
         self.failed = self.unknown
 
-    def add(self, images: int, usage: Usage | None) -> None:
+    def add(self, images: int) -> None:
         """Count a request whose images are stored."""
         self.done += 1
         self.images += images
-        if usage and usage.cost is not None:
+
+    def spend(self, usage: Usage) -> None:
+        """Count what a request cost whose images came."""
+        if usage.cost is not None:
             self.spent = round((self.spent or 0.0) + usage.cost, 6)
 
     def counts(self, in_flight: int) -> dict[str, Any]:

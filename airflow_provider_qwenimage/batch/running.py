@@ -205,7 +205,8 @@ class BatchRun:
                 )
                 await self._watched(fan_out, progress, pace)
         done = {place: entry for place, entry in journal.entries.items() if entry.state == "done"}
-        return Verdict(batch.items, done, {**unknown, **fan_out.failed}, fan_out.stopped)
+        paid = [entry for entry in journal.entries.values() if entry.state != "done" and entry.paid]
+        return Verdict(batch.items, done, {**unknown, **fan_out.failed}, fan_out.stopped, tuple(paid))
 
     async def _watched(self, fan_out: FanOut, progress: Progress, pace: Pace) -> None:
         """Work through the requests, telling how far it is, until they end or the task is told to."""

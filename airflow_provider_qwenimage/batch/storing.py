@@ -61,7 +61,7 @@ def _without(entry: Entry, gone: Sequence[StoredImage]) -> Entry:
     reasons = [f"{image.uri} is gone from the bucket, and its link is dead" for image in gone]
     left = tuple(image for image in entry.images if image not in gone)
     if not left:
-        return Entry(position=entry.position, state="unknown", reason=reasons[0])
+        return Entry(position=entry.position, state="unknown", reason=reasons[0], usage=entry.usage)
     failures = [Failure(index=image.index, reason=why) for image, why in zip(gone, reasons, strict=True)]
     return entry.model_copy(update={"images": left, "failures": (*entry.failures, *failures)})
 

@@ -57,12 +57,14 @@ class Verdict:
     :param done: by position, as the journal tells them.
     :param failed: by position.
     :param stopped: why no more was begun, ``True`` where the task was told to end.
+    :param paid: requests whose images came and are not stored.
     """
 
     items: Sequence[Item]
     done: dict[int, Entry]
     failed: dict[int, Failed]
     stopped: QwenImageError | bool = False
+    paid: tuple[Entry, ...] = ()
 
     @property
     def untried(self) -> list[Item]:
@@ -122,11 +124,12 @@ class Verdict:
         return {**facts, "outcome": outcome, "reason": reason}
 
     def usage(self, currency: str | None) -> dict[str, Any]:
-        """Return what the stored images used, in all runs together; ``None`` where no reply said it."""
+        """Return what all images that came used, in all runs together; ``None`` where no reply said it."""
         names = ("input_tokens", "output_tokens", "total_tokens", "cost")
-        known = [entry.usage for entry in self.done.values() if entry.usage]
+        known = [entry.paid for entry in (*self.done.values(), *self.paid) if entry.paid]
         sums = {name: _sum(getattr(usage, name) for usage in known) for name in names}
         count = sum(len(entry.images) for entry in self.done.values())
+        count += sum(len(entry.generation.images) for entry in self.paid if entry.generation)
         lists = sorted({usage.estimate for usage in known if usage.estimate})
         usage = Usage(
             image_count=count,

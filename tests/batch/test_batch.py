@@ -223,6 +223,21 @@ def test_the_estimate_is_logged_before_the_first_request(gateway, batch, caplog)
     assert (attempt.xcoms["usage"]["cost"], attempt.xcoms["usage"]["currency"]) == (1.2, "CNY")
 
 
+def test_what_a_failed_batch_paid_is_told_stored_or_not(gateway, batch, caplog):
+    caplog.set_level(logging.INFO)
+    extra = {"price_per_image": {"qwen-image-2.0": 0.2, "currency": "CNY"}}
+    gateway.fault("file_404", match="product 1", times=99)
+    gateway.fault("moderation", match="product 2")
+
+    attempt = InMemoryAirflow().run(batch(prompts(3), model="qwen-image-2.0", extra=extra, max_concurrency=1))
+
+    assert attempt.state == "failed"
+    assert gateway.state.billed == 2
+    usage = attempt.xcoms["usage"]
+    assert (usage["image_count"], usage["cost"], usage["currency"]) == (2, 0.4, "CNY")
+    assert "0.40 CNY spent" in caplog.text
+
+
 def test_another_batchs_journal_is_refused_with_the_difference(gateway, batch):
     InMemoryAirflow().run_to_end(batch(prompts(3)))
     changed = prompts(4)

@@ -11,8 +11,10 @@ from airflow_provider_qwenimage.models.results import Usage
 
 def test_the_line_tells_done_failed_in_flight_spend_and_the_time_left():
     progress = Progress(10, earlier=2, currency="CNY")
-    progress.add(2, Usage(cost=0.4))
-    progress.add(1, Usage(cost=0.2))
+    progress.spend(Usage(cost=0.4))
+    progress.add(2)
+    progress.spend(Usage(cost=0.2))
+    progress.add(1)
     progress.failed += 1
     progress.began -= 60
 
@@ -25,7 +27,8 @@ def test_the_line_tells_done_failed_in_flight_spend_and_the_time_left():
 
 def test_without_prices_nothing_is_said_of_money():
     progress = Progress(1)
-    progress.add(1, Usage())
+    progress.spend(Usage())
+    progress.add(1)
     assert "spent" not in progress.line(0)
 
 
@@ -43,7 +46,7 @@ async def test_a_line_is_logged_only_when_something_happened(caplog):
     await changed.wait()
     await asyncio.sleep(0.05)  # ten intervals in which nothing happens
     changed.clear()
-    progress.add(1, None)
+    progress.add(1)
     await changed.wait()
     watching.cancel()
 

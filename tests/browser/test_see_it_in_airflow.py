@@ -225,6 +225,19 @@ def test_a_task_without_images_says_so(browser, run):
     browser.picture("gallery-empty")
 
 
+def test_what_an_unfinished_batch_cost_is_in_its_tab_and_in_the_total_of_the_run(airflow, browser, run):
+    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/lay_out/xcomEntries"
+    usage = {"image_count": 6, "cost": 1.2, "currency": "CNY"}
+    airflow.call("POST", path, json={"key": "usage", "value": usage, "map_index": -1})
+    browser.open(page(run, "lay_out", "plugin/qwenimage"))
+    with browser.frame():
+        browser.see("0 images, 1.2 CNY")
+        browser.see("lay_out is not finished: what it cost is counted")
+    browser.open(f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/qwenimage-run")
+    with browser.frame():
+        browser.see("4 images, 2 CNY")
+
+
 def test_five_hundred_images_are_drawn_as_they_are_looked_at(airflow, browser, run):
     stored = airflow.xcom(run, "store", "stored")
     many = [{**stored[index % 4], "index": index, "seed": index} for index in range(500)]
@@ -253,6 +266,10 @@ def test_a_task_that_failed_says_why(airflow, browser):
         browser.see("Did not come")
         browser.see("generate: prompt")  # the reason, as the task's log has it
     browser.picture("gallery-failed")
+    browser.open(page(failed, "generate", ""))
+    lines = "return document.querySelector('[data-testid=virtualized-list]').innerText.trim().split('\\n')"
+    last = browser.wait(lambda: browser.driver.execute_script(lines)[-1], "the log")
+    assert last.endswith("prompt: must not be empty. Nothing was billed.")
 
 
 def test_the_links_of_a_task_lead_to_its_images_and_its_manifest(browser, run):

@@ -14,8 +14,8 @@ const key = (of) => JSON.stringify([of.taskId, of.mapIndex]);
 /**
  * Hand what is found to `page` as it is found.
  *
- * page.images(cards) takes new images, page.priced() says some of them have a cost now, page.failures(failures)
- * takes what did not come, page.note(text) what a person should know.
+ * page.images(cards) takes new images, page.priced() says some of them have a cost now, page.spent(usage) takes a cost
+ * that belongs to no image shown, page.failures(failures) what did not come, page.note(text) what a person should know.
  */
 export async function collect(page) {
   const keys = ["stored", "manifest", "images", "failures"];
@@ -34,6 +34,7 @@ export async function collect(page) {
   // A task that stores what another one made has no cost of its own.
   const paid = made.length > 0 || stored.length === 0 ? made : await pushed("images", { ofRun: true });
   await Promise.all([
+    unfinished([...stored, ...manifests, ...made], page),
     requests(paid, { own: made.length > 0, known, page, read }),
     forEach(unmade, async (of) => {
       const who = owner(of.taskId, of.mapIndex);
@@ -92,6 +93,20 @@ async function requests(made, { own, known, page, read }) {
     }
   }
   page.priced();
+}
+
+/** What a batch has cost so far whose set is not complete: the manifest that would tell is written last. */
+async function unfinished(finished, page) {
+  const told = new Set(finished.map(key));
+  const open = (await pushed("usage")).filter((of) => !told.has(key(of)));
+  if (open.length > COSTED) {
+    page.note(`The cost of ${open.length} tasks that are not finished is not looked up.`);
+    return;
+  }
+  await forEach(open, async (of) => {
+    page.spent(plain(await value(of, "usage").catch(() => null)));
+    page.note(`${owner(of.taskId, of.mapIndex).name} is not finished: what it cost is counted, its images are shown when it is.`);
+  });
 }
 
 /** The images of one task are often stored by another one of the run. */

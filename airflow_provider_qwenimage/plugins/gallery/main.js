@@ -15,6 +15,7 @@ const viewer = new Viewer();
 
 let images = [];
 let shown = []; // those the filter leaves
+let spent = []; // what images cost that are not shown
 let notes = [];
 let isReading = false;
 let reading = 0; // only the latest reading may draw
@@ -55,8 +56,8 @@ function redraw() {
 
 function costs() {
   const sums = new Map();
-  for (const image of images.filter((one) => typeof one.cost === "number")) {
-    sums.set(image.currency, (sums.get(image.currency) ?? 0) + image.cost);
+  for (const { cost, currency } of [...images, ...spent].filter((one) => typeof one.cost === "number")) {
+    sums.set(currency, (sums.get(currency) ?? 0) + cost);
   }
   return [...sums].map(([currency, sum]) => money(sum, currency)).join(" + ");
 }
@@ -104,6 +105,10 @@ function page(turn) {
       report();
     }),
     priced: current(redraw),
+    spent: current((usage) => {
+      spent.push(usage);
+      report();
+    }),
     note: current((words) => notes.push(words)),
     failures: current((found) => {
       if (found.length > 0) {
@@ -118,7 +123,7 @@ function page(turn) {
 async function read() {
   reading += 1;
   const turn = reading;
-  [images, notes, isReading] = [[], [], true];
+  [images, spent, notes, isReading] = [[], [], [], true];
   failures.hidden = true;
   failures.replaceChildren(element("h2", { textContent: "Did not come" }));
   say();

@@ -5,7 +5,8 @@ What can go wrong, and what each of it may have cost.
 
     QwenImageError                 .billing .status .code .request_id .job_id
     ├── InvalidRequest             refused before any request; names the field    (never retried)
-    │   └── NoConnection           the Airflow connection does not exist          (never retried)
+    │   ├── NoConnection           the Airflow connection does not exist          (never retried)
+    │   └── BudgetExceeded         it may cost more than is left                  (never retried)
     ├── GatewayUnreachable         nothing was sent: connect, DNS, TLS, pool      retry is free
     ├── OutcomeUnknown             sent, no answer we can trust: may be billed    on_unknown_outcome decides
     ├── GatewayRefusal             the gateway said no; .status .code .retry_after
@@ -130,6 +131,7 @@ def _revive(kind: type[QwenImageError], facts: dict[str, Any]) -> QwenImageError
         "code": None,
         "retry_after": None,
         "resend": False,
+        "throttled": False,
         "job": None,
         "failures": [],
     }
@@ -170,6 +172,10 @@ class NoConnection(InvalidRequest):
     def __init__(self, conn_id: str, *, field: str = "qwenimage_conn_id") -> None:
         advice = "Create it in Airflow, or name another one; then clear the task."
         super().__init__(field, f"there is no connection {conn_id!r}", advice=advice)
+
+
+class BudgetExceeded(InvalidRequest):
+    """The request may cost more than ``budget`` or ``max_cost`` has left; no request was sent."""
 
 
 class GatewayUnreachable(QwenImageError):
@@ -214,12 +220,14 @@ class TemporaryRefusal(GatewayRefusal):
     Throttled, overloaded or a fault of the service that is not billed; a retry is safe.
 
     ``resend`` tells whether the same call may try again by itself: only where the gateway turned the
-    request away at the door (throttled, overloaded), not where it worked on it and failed.
+    request away at the door (throttled, overloaded), not where it worked on it and failed. ``throttled`` tells that
+    the account asks faster than it may: its requests have to wait for their turns.
     """
 
-    def __init__(self, what: str, *, resend: bool = True, **facts: Any) -> None:
+    def __init__(self, what: str, *, resend: bool = True, throttled: bool = False, **facts: Any) -> None:
         super().__init__(what, **facts)
         self.resend = resend
+        self.throttled = throttled
 
 
 class PermanentRefusal(GatewayRefusal):

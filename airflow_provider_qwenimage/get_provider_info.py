@@ -102,6 +102,19 @@ _CONNECTION: dict[str, Any] = {
             '{"qwen-image-plus": 0.2, "qwen-image-3.0-pro": {"1k": 0.25, "2k": 0.5}, "currency": "CNY"}.',
             "object",
         ),
+        "limits": _field(
+            "Limits of the account",
+            "What the key may do, as its contract says: "
+            '{"requests_per_minute": 120, "concurrency": 5, "polls_per_second": 20, '
+            '"models": {"qwen-image-max": {"requests_per_minute": 2}}}. Empty: what is published, or learnt.',
+            "object",
+        ),
+        "budget": _field(
+            "Budget",
+            'What may be spent, in the currency of the prices: {"per_day": 100, "per_run": 20}. '
+            "Needs prices, and [qwenimage] account_conn_id.",
+            "object",
+        ),
     },
 }
 
@@ -110,13 +123,29 @@ _CONFIG: dict[str, Any] = {
     "description": "Settings of the Qwen Image provider.",
     "options": {
         "polls_per_second": {
-            "description": "How often a process asks for the state of jobs: all deferred tasks of an account in a "
-            "triggerer together, or all jobs of a batch. DashScope answers 20 requests per second and account: with "
-            "two triggerers, 10 each.",
+            "description": "How often jobs are asked for, of an account: by all its processes together where "
+            "account_conn_id is set, by each process (a triggerer, a batch) where it is not. DashScope answers 20 "
+            "requests per second and account. The connection's limits say otherwise for one account.",
             "version_added": "0.1.0",
             "type": "float",
             "example": "10",
             "default": "20",
+        },
+        "account_conn_id": {
+            "description": "The connection of type redis where all workers and triggerers meet: they share the turns, "
+            "seats and money of each account. Empty: each process counts for itself.",
+            "version_added": "0.2.0",
+            "type": "string",
+            "example": "redis_default",
+            "default": "",
+        },
+        "longest_wait": {
+            "description": "Seconds a task waits on its worker for its turn in the account, before it fails with "
+            "nothing sent and Airflow retries it. A deferrable task waits in the triggerer instead.",
+            "version_added": "0.2.0",
+            "type": "float",
+            "example": "3600",
+            "default": "900",
         },
         "gallery_aws_conn_id": {
             "description": "With which AWS connection the API server shows the images of runs so old that Airflow "
@@ -151,7 +180,12 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{_PACKAGE}.operators.qwenimage", f"{_PACKAGE}.operators.batch"],
             }
         ],
-        "triggers": [{"integration-name": _IMAGES, "python-modules": [f"{_PACKAGE}.triggers.qwenimage"]}],
+        "triggers": [
+            {
+                "integration-name": _IMAGES,
+                "python-modules": [f"{_PACKAGE}.triggers.qwenimage", f"{_PACKAGE}.triggers.turn"],
+            }
+        ],
         "transfers": [
             {
                 "source-integration-name": _IMAGES,

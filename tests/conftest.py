@@ -64,6 +64,15 @@ def _clean_environ() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _new_accounts() -> Iterator[None]:
+    """Forget after each test what it taught its process of the simulator's accounts."""
+    yield
+    known = sys.modules.get("airflow_provider_qwenimage.gateway.account.turn")
+    if known is not None:
+        known._ACCOUNTS.clear()
+
+
+@pytest.fixture(autouse=True)
 def blocking_http_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Fail a test that calls a blocking httpx client on the thread of a running event loop."""
     calls: list[str] = []

@@ -10,6 +10,7 @@ SECTIONS = ("hooks", "operators", "transfers", "triggers")
 DEAR = (
     "boto3",
     "botocore",
+    "redis",
     "requests",
     "aiohttp",
     "fastapi",

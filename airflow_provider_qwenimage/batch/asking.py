@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TemporaryRefusal
 from airflow_provider_qwenimage.gateway import calls
+from airflow_provider_qwenimage.gateway.account.turn import REFUSALS
 from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.redaction import redact
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.items import Item
     from airflow_provider_qwenimage.batch.journal import Journal
     from airflow_provider_qwenimage.batch.pacing import Pace
+    from airflow_provider_qwenimage.gateway.account.money import Wallet
+    from airflow_provider_qwenimage.gateway.account.turn import Place, Turn
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.options import BatchOptions
@@ -30,13 +33,11 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.storage.s3 import S3
     from airflow_provider_qwenimage.transport import AsyncHttpClient
 
-# Of a request that was turned away at the door; the pace sees to it that they lie minutes apart.
-_ATTEMPTS = 10
 _CONNECTS = 4  # of a request that found no gateway: it is down, or its address is wrong
 # Threads that read input images: one spells a body at a time, which takes four times its bytes for a moment.
 READERS = 1
-# One attempt by the call itself: what the gateway turns away has to slow the whole batch, not only this request.
-_ONCE = Patience(attempts=1)
+# One attempt by the call itself: what the gateway turns away has to hold the whole batch back, not only this request.
+_ONCE = Patience(attempts=1, throttled=False)
 
 
 class ClientPool:
@@ -66,6 +67,7 @@ class Asking:
     Turns requests into generations; everything an item waits for happens here.
 
     :param s3: where input images lie.
+    :param wallet: what the batch may spend, where its author says so.
     :param readers: threads in which they are read: few, for each keeps memory of the largest image it has held.
     """
 
@@ -79,11 +81,12 @@ class Asking:
         pace: Pace,
         s3: S3,
         readers: Executor,
+        wallet: Wallet | None = None,
     ) -> None:
         self._settings, self._options = settings, options
         self._clients = ClientPool(clients)
         self._journal, self._pace = journal, pace
-        self._s3, self._readers = s3, readers
+        self._s3, self._readers, self._wallet = s3, readers, wallet
 
     async def generation(self, item: Item) -> Generation:
         """
@@ -95,7 +98,7 @@ class Asking:
         if entry and entry.state == "delivered" and entry.generation:
             return entry.generation
         if entry and entry.state == "submitted" and entry.job:
-            async with self._pace.turn():
+            async with self._pace.seat():
                 with self._clients.least_busy() as client:
                     return self._delivered(item, await self._wait(client, entry.job))
         return await self._bought(item)
@@ -107,36 +110,57 @@ class Asking:
         return generation
 
     async def _bought(self, item: Item) -> Generation:
+        place: Place | None = None
         for attempt in count(1):
-            async with self._pace.turn() as began:
-                try:
-                    generation = await self._asked(item)
-                except (TemporaryRefusal, GatewayUnreachable) as problem:
-                    self._refused(item, problem.what)
-                    if not getattr(problem, "resend", True):
-                        raise
-                    asked = getattr(problem, "retry_after", None)
-                    self._pace.brake(began, retry_after=asked, cause=redact(problem.what))
-                    if attempt == (_CONNECTS if isinstance(problem, GatewayUnreachable) else _ATTEMPTS):
-                        raise
-                else:
+            began = asyncio.get_running_loop().time()
+            try:
+                # A refusal of the rate ends at the turn's own exit: it comes again, in its place in the line.
+                async with self._pace.seat(), AsyncExitStack() as under_way:
+                    planned, turn = await self._turn(item, place, under_way)
+                    place, began = turn.place, asyncio.get_running_loop().time()
+                    generation = await self._asked(item, planned, turn)
                     self._pace.ease()
                     return self._delivered(item, generation)
+                place = turn.place
+            except (TemporaryRefusal, GatewayUnreachable) as problem:
+                most = _CONNECTS if isinstance(problem, GatewayUnreachable) else REFUSALS
+                if (
+                    not getattr(problem, "resend", True)
+                    or getattr(problem, "throttled", False)
+                    or attempt >= most
+                ):
+                    raise
+                asked = getattr(problem, "retry_after", None)
+                self._pace.brake(began, retry_after=asked, cause=redact(problem.what))
         raise AssertionError  # pragma: no cover - count() does not end
 
-    async def _asked(self, item: Item) -> Generation:
+    async def _turn(self, item: Item, place: Place | None, under_way: AsyncExitStack) -> tuple[Plan, Turn]:
         """
-        Send a request once, with its intent in the journal.
+        Wait for a request's turn, which it keeps until ``under_way`` ends.
 
-        Its input images are read for it alone: as many requests hold theirs as may be under way, none while it waits.
+        Its input images are read for it alone: as many requests hold theirs as may be under way, and one that waits.
         """
-        planned = await self._planned(item.request)
+        async with self._pace.door():
+            planned = await self._planned(item.request)
+            turn = calls.turn_of(self._settings, planned, wallet=self._wallet, place=place, most=REFUSALS)
+            await under_way.enter_async_context(turn)
+        return planned, turn
+
+    async def _asked(self, item: Item, planned: Plan, turn: Turn) -> Generation:
+        """Send a request once, with its intent in the journal."""
         await self._journal.commit(Entry(position=item.position, state="intent"))
+        if not self._pace.closed:
+            await turn.ahold()
         if self._pace.closed:  # the task was told to end meanwhile
             self._refused(item, "The task was stopped")
             raise asyncio.CancelledError
-        with self._clients.least_busy() as client:
-            return await self._paid(client, item, planned)
+        try:
+            with self._clients.least_busy() as client:
+                return await self._paid(client, item, planned, turn)
+        except (TemporaryRefusal, GatewayUnreachable) as problem:
+            if not isinstance(turn.outcome, Job):
+                self._refused(item, problem.what)
+            raise
 
     def _refused(self, item: Item, reason: str) -> None:
         self._journal.note(Entry(position=item.position, state="refused", reason=reason))
@@ -155,8 +179,8 @@ class Asking:
         planned = calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
         return calls.spelled(planned)
 
-    async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan) -> Generation:
-        outcome = await calls.asend(client, self._settings, planned, patience=_ONCE)
+    async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan, turn: Turn) -> Generation:
+        outcome = await calls.sent(client, self._settings, planned, turn, patience=_ONCE)
         if not isinstance(outcome, Job):
             return outcome
         self._journal.note(Entry(position=item.position, state="submitted", job=outcome))

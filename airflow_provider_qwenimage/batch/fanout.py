@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.batch.segments import AnotherRun
 from airflow_provider_qwenimage.batch.storing import STORES
 from airflow_provider_qwenimage.batch.verdict import Failed
 from airflow_provider_qwenimage.exceptions import (
+    BudgetExceeded,
     GatewayUnreachable,
     InvalidRequest,
     OutcomeUnknown,
@@ -160,7 +161,7 @@ class FanOut:
 def _is_of_the_request(error: QwenImageError) -> bool:
     """Whether an error says something of this request only, and nothing of those that come."""
     refused = isinstance(error, PermanentRefusal) and error.scope == "request"
-    return refused or isinstance(error, InvalidRequest)
+    return refused or (isinstance(error, InvalidRequest) and not isinstance(error, BudgetExceeded))
 
 
 def split(items: Iterable[Item], journal: Journal, *, resend: bool) -> tuple[list[Item], dict[int, Failed]]:

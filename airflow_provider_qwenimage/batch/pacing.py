@@ -1,4 +1,4 @@
-"""How fast a batch asks: the author's limits, and what the gateway bears."""
+"""How fast a batch asks: its author's limits. What the gateway bears is its account's to know."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiolimiter import AsyncLimiter
+from airflow_provider_qwenimage.gateway.account.limits import spaced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,30 +15,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BETWEEN_LINES = 10.0  # seconds
-_FIRST_HUSH, _LONGEST_HUSH = 1.0, 60.0  # seconds of silence after a refusal that names none, doubling
+_FIRST_HUSH, _LONGEST_HUSH = 1.0, 60.0  # seconds of silence after a failure that names none, doubling
 
 
 class Pace:
     """
-    Requests under way at once, requests per minute, and a brake for all of them.
+    A batch's own view of the account: requests under way at once, requests per minute, silence for all of them.
 
-    Additive increase, multiplicative decrease: a throttled request halves how many go on at once, and every round
-    of successes allows one more, up to the author's limit again.
+    One request at a time stands at the door, where it waits for its turn in the account: beside other tasks a batch is
+    one of them, however many requests it has.
 
     :param concurrency: requests under way at most.
     :param per_minute: requests started; evenly spread, because limits per second punish a burst first.
     """
 
     def __init__(self, *, concurrency: int, per_minute: float | None = None) -> None:
-        self._most = concurrency
-        self._window = float(concurrency)
-        self._under_way = 0
-        self._free = asyncio.Condition()
-        self._limiter = AsyncLimiter(1, 60.0 / per_minute) if per_minute else None
-        self._quiet_until = 0.0
-        self._braked_at = -1.0
-        self._told_at = -_BETWEEN_LINES
+        self._seats = asyncio.Semaphore(concurrency)
+        self._gap = spaced(60.0 / per_minute) if per_minute else 0.0
+        self._door = asyncio.Lock()
+        self._next = self._quiet_until = 0.0
+        self._silenced_at = -1.0
         self._hush = _FIRST_HUSH
+        self._told_at = -_BETWEEN_LINES
+        self._under_way = 0
         self._queue: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -48,51 +47,37 @@ class Pace:
         return self._closed
 
     @property
-    def allowed(self) -> int:
-        """How many requests may be under way now."""
-        return max(1, int(self._window))
-
-    @property
     def under_way(self) -> int:
         """How many requests are."""
         return self._under_way
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[float]:
-        """Wait for a place and keep it while the block runs; yields when it began, for ``brake``."""
+    async def seat(self) -> AsyncIterator[None]:
+        """Wait for one of the batch's own seats and keep it while the block runs."""
+        with self._waiting():
+            await self._seats.acquire()
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            self._seats.release()
+
+    @asynccontextmanager
+    async def door(self) -> AsyncIterator[None]:
+        """Be the one request that waits for its turn, at the author's pace, while the block runs."""
+        with self._waiting():
+            async with self._door:
+                loop = asyncio.get_running_loop()
+                while (ahead := max(self._next, self._quiet_until) - loop.time()) > 0:  # noqa: ASYNC110 - it may move
+                    await asyncio.sleep(ahead)
+                yield
+                self._next = max(self._next, loop.time()) + self._gap
+
+    def _waiting(self) -> _Waiting:
         if self._closed:
             raise asyncio.CancelledError
-        task = asyncio.current_task()
-        assert task is not None
-        self._queue.add(task)
-        try:
-            await self._place()
-            try:
-                await self._moment()
-                self._queue.discard(task)
-                yield asyncio.get_running_loop().time()
-            finally:
-                self._under_way -= 1
-                async with self._free:
-                    self._free.notify_all()
-        finally:
-            self._queue.discard(task)
-
-    async def _place(self) -> None:
-        async with self._free:
-            await self._free.wait_for(lambda: self._under_way < self.allowed)
-            self._under_way += 1
-
-    async def _moment(self) -> None:
-        await self._quiet()
-        if self._limiter:  # only then, or what waits out a silence would burst at its end
-            await self._limiter.acquire()
-            await self._quiet()
-
-    async def _quiet(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (ahead := self._quiet_until - loop.time()) > 0:  # noqa: ASYNC110 - a moment, which may move on
-            await asyncio.sleep(ahead)
+        return _Waiting(self._queue)
 
     def close(self) -> None:
         """Let no further request begin: what waits for its turn is cancelled, what is under way goes on."""
@@ -100,28 +85,42 @@ class Pace:
         for task in self._queue:
             task.cancel()
 
-    def brake(self, began: float, *, retry_after: float | None, cause: object = "throttled") -> None:
+    def brake(self, began: float, *, retry_after: float | None, cause: object = "overloaded") -> None:
         """
-        Slow the whole batch down, once for all requests that ran into the same wall.
+        Hold the whole batch back, once for all requests that ran into the same wall.
 
-        :param began: when the refused request began.
+        :param began: when the failed request began.
         :param cause: what the log says of it.
         :param retry_after: seconds the gateway asks for.
         """
         now = asyncio.get_running_loop().time()
-        if began > self._braked_at:
-            self._braked_at = now
-            self._window = max(1.0, self._window / 2)
+        if began > self._silenced_at:
+            self._silenced_at = now
             pause = self._hush if retry_after is None else retry_after
             self._hush = min(self._hush * 2, _LONGEST_HUSH)
             if now - self._told_at >= _BETWEEN_LINES:
                 self._told_at = now
-                log.warning("The batch slows down to %d requests at once: %s", self.allowed, cause)
+                log.warning("The batch slows down, nothing is sent for %.0f s: %s", pause, cause)
         else:
             pause = retry_after or 0.0
         self._quiet_until = max(self._quiet_until, now + min(pause, _LONGEST_HUSH))
 
     def ease(self) -> None:
-        """Speed up again: one more at once for each round of successes."""
+        """Forget the silence: a request was answered."""
         self._hush = _FIRST_HUSH
-        self._window = min(float(self._most), self._window + 1.0 / self._window)
+
+
+class _Waiting:
+    """The running task among those that are cancelled when nothing more may begin."""
+
+    def __init__(self, queue: set[asyncio.Task[Any]]) -> None:
+        self._queue = queue
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._queue.add(task)
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.discard(self._task)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.entries import Entry
     from airflow_provider_qwenimage.batch.items import Batch
+    from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Origin, Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
@@ -59,6 +60,7 @@ class BatchRun:
     _fan_out: FanOut | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _working: asyncio.Task[Any] | None = field(default=None, init=False)
+    _wallet: Wallet | None = field(default=None, init=False)
     _told_to_stop: bool = field(default=False, init=False)
 
     def run(self, requests: Any, *, defaults: Mapping[str, Any]) -> tuple[Verdict, Outcome]:
@@ -90,6 +92,7 @@ class BatchRun:
                 before=partial(self._refuse_foreign, store, batch.images),
             )
             look_again(journal, store.prefix)
+            self._affordable(batch, journal)
             verdict = self._drive(self._fan(batch, journal, store, s3))
             outcome = self._finish(verdict, store)
             journal.close(complete=outcome.manifest is not None)
@@ -141,6 +144,19 @@ class BatchRun:
             )
         for warning, count in batch.warnings.most_common():
             log.warning("%s (%d requests)", warning, count)
+
+    def _affordable(self, batch: Batch, journal: Journal) -> None:
+        """Refuse a batch that may cost more than its author allows, or whose cost nobody can bound."""
+        if self.options.max_cost is None and self.settings.budget is None:
+            return
+        from airflow_provider_qwenimage.gateway.account.money import Purse, Wallet
+
+        most = self.options.max_cost
+        self._wallet = None if most is None else Wallet(most, self.settings.currency)
+        todo, _ = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")
+        purses = [Purse.of(self.settings, item.request, wallet=self._wallet) for item in todo]
+        if self._wallet is not None:
+            self._wallet.refuse_more(sum(purse.cost for purse in purses if purse))
 
     def _refuse_foreign(self, store: ImageStore, total: int, earlier: Iterable[Entry]) -> None:
         """
@@ -197,6 +213,7 @@ class BatchRun:
                         pace=pace,
                         s3=s3,
                         readers=readers,
+                        wallet=self._wallet,
                     ),
                     storing=Storing(store, journal, total=batch.images, threads=threads),
                     journal=journal,

@@ -61,6 +61,7 @@ class Gateway(BaseModel):
     checks: Checks = "strict"
     check: Check
     prices: PriceList | None = None
+    rates: bool = False
     sure: Sure = "V"
     source: str
     date: date

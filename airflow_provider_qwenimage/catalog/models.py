@@ -138,6 +138,7 @@ class Rate(_Row):
     requests: int
     per: Literal["second", "minute"]
     concurrent: int | None = None
+    sure: Sure = "V"
 
 
 class Verified(_Row):

@@ -6,7 +6,7 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import (
@@ -15,7 +15,9 @@ from airflow_provider_qwenimage.exceptions import (
     JobFailed,
     QwenImageError,
 )
-from airflow_provider_qwenimage.gateway.account import poll_budget
+from airflow_provider_qwenimage.gateway.account.polls import PollTurns
+from airflow_provider_qwenimage.gateway.account.store import adrive, drive
+from airflow_provider_qwenimage.gateway.account.turn import Turn, account, job_ended
 from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.ledger import not_taken
@@ -27,9 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_qwenimage.catalog.models import Model
+    from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.wire.protocol import Call, Flow
+
+IN_TURN = flows.Patience(
+    throttled=False
+)  # who is throttled has a turn in the account, and waits for another one
 
 Answer = TypeVar("Answer", Generation, Generation | Job)
 
@@ -42,6 +49,13 @@ class Plan(NamedTuple):
     call: Call
     is_job: bool
     warnings: tuple[str, ...]
+
+
+class Intent(Protocol):
+    """Where it is written down that a request is about to be sent; ``payment.ledger.Ledger`` is one."""
+
+    def intend(self) -> None: ...  # noqa: D102
+    def forget(self) -> None: ...  # noqa: D102
 
 
 def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
@@ -97,42 +111,101 @@ def _goes_as_job(request: Request, model: Model) -> bool:
     return not model.sync or (model.jobs_preferred and request.parameters.get("stream") is not True)
 
 
-def send(client: HttpClient, settings: Settings, planned: Plan) -> Generation | Job:
-    """Send a planned request, once: where money is spent."""
-    with _named(settings):
-        answer = run(client, _submission(settings, planned))
-    return _priced(answer, settings, Asked.of(planned.request))
-
-
-async def asend(
-    client: AsyncHttpClient,
+def send(
+    client: HttpClient,
     settings: Settings,
     planned: Plan,
     *,
-    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
+    turn: Turn | None = None,
+    record: Intent | None = None,
 ) -> Generation | Job:
-    """See ``send``; ``patience`` is for callers that try again by themselves."""
+    """
+    Send a planned request in its turn, once: where money is spent.
+
+    :param turn: in the account; a new one where omitted.
+    :param record: told before the request leaves, and when the gateway has turned it away.
+    """
+    turn = turn or turn_of(settings, planned)
+    while True:
+        with turn:
+            if record is not None:
+                record.intend()
+            turn.hold()
+            with _named(settings):
+                answer = run(client, _submission(settings, planned))
+            turn.outcome = outcome = _priced(answer, settings, Asked.of(planned.request))
+            return outcome
+        if record is not None:
+            record.forget()
+
+
+async def asend(
+    client: AsyncHttpClient, settings: Settings, planned: Plan, *, turn: Turn | None = None
+) -> Generation | Job:
+    """See ``send``."""
+    turn = turn or turn_of(settings, planned)
+    while True:
+        async with turn:
+            await turn.ahold()
+            return await sent(client, settings, planned, turn)
+
+
+async def sent(
+    client: AsyncHttpClient,
+    settings: Settings,
+    planned: Plan,
+    turn: Turn,
+    *,
+    patience: flows.Patience = IN_TURN,
+) -> Generation | Job:
+    """Send a planned request whose turn it is; ``patience`` is for callers that try again by themselves."""
     with _named(settings):
         answer = await arun(client, _submission(settings, planned, patience))
-    return _priced(answer, settings, Asked.of(planned.request))
+    turn.outcome = outcome = _priced(answer, settings, Asked.of(planned.request))
+    return outcome
+
+
+def turn_of(settings: Settings, planned: Plan, *, wallet: Wallet | None = None, **facts: Any) -> Turn:
+    """
+    Return the turn of a planned request, see ``Turn``.
+
+    :raises InvalidRequest: what it may cost is bounded, and nobody knows its price.
+    """
+    if settings.budget is not None or wallet is not None:
+        from airflow_provider_qwenimage.gateway.account.money import Purse
+
+        facts["purse"] = Purse.of(settings, planned.request, wallet=wallet)
+    return Turn.of(settings, planned.request.model, is_job=planned.is_job, **facts)
 
 
 def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
-    """Poll a job to its end; ``timeout`` counts from its submission."""
+    """Poll a job to its end, each poll in its turn; ``timeout`` counts from its submission."""
     flow = _waiting(settings, job, interval=interval, timeout=timeout)
-    with _named(settings, job_id=job.id):
-        generation = run(client, flow)
-    return _priced(generation, settings, job.asked)
+    try:
+        with _named(settings, job_id=job.id):
+            generation = run(client, flow, turns=PollTurns.of(settings, job, interval=interval))
+        generation = _priced(generation, settings, job.asked)
+    except JobFailed as error:
+        drive(account(settings), job_ended(settings, job, None if error.may_be_billed else 0.0))
+        raise
+    drive(account(settings), job_ended(settings, job, generation.usage.cost))
+    return generation
 
 
 async def await_job(
     client: AsyncHttpClient, settings: Settings, job: Job, *, interval: float, deadline: float
 ) -> Generation:
-    """See ``wait``; ``deadline`` is its ``timeout``, and each poll waits its turn in the account's budget."""
+    """See ``wait``; ``deadline`` is its ``timeout``."""
     flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    with _named(settings, job_id=job.id):
-        generation = await arun(client, flow, turns=poll_budget(settings.endpoint))
-    return _priced(generation, settings, job.asked)
+    try:
+        with _named(settings, job_id=job.id):
+            generation = await arun(client, flow, turns=PollTurns.of(settings, job, interval=interval))
+        generation = _priced(generation, settings, job.asked)
+    except JobFailed as error:
+        await adrive(account(settings), job_ended(settings, job, None if error.may_be_billed else 0.0))
+        raise
+    await adrive(account(settings), job_ended(settings, job, generation.usage.cost))
+    return generation
 
 
 @contextmanager
@@ -165,7 +238,7 @@ async def acancel(client: AsyncHttpClient, job: Job) -> bool:
 def _submission(
     settings: Settings,
     planned: Plan,
-    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
+    patience: flows.Patience = IN_TURN,
 ) -> Flow[Generation | Job]:
     flow = jobs.submit if planned.is_job else flows.generate
     return flow(
@@ -204,7 +277,7 @@ def _check_place(settings: Settings, job: Job) -> None:
     )
 
 
-def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # noqa: B008 - frozen
+def _conduct(patience: flows.Patience = IN_TURN) -> flows.Conduct:
     return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -13,15 +13,24 @@ from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.catalog.prices import ListedPrice, Price, listed_price, price_of
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.gateway.account.limits import Allowed, Budget, Limits, allowed
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
+from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.transport import Endpoint
 from airflow_provider_qwenimage.wire.links import join
 
+if TYPE_CHECKING:
+    from airflow_provider_qwenimage.models.requests import Request
+
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _SCHEMES = ("http", "https")
+_WORKSPACES = ".maas.aliyuncs.com"  # hosts of the vendor's own, one for each workspace (A-wan-t2i, 2026-10)
 _PORTS = {"http": 80, "https": 443}
 # One label, such as llm-4f2k: no name a gateway could be reached under from elsewhere (A-wan-t2i, 2026-10).
 _WORKSPACE = re.compile(r"(?!localhost$)[a-z0-9]+(-[a-z0-9]+)*", re.IGNORECASE)
+_LIMITS = (
+    '{"requests_per_minute": 120, "concurrency": 5, "models": {"qwen-image-max": {"requests_per_minute": 2}}}'
+)
 ENGINE = "openai-compatible"  # what a host without a gateway is taken for
 
 
@@ -68,6 +77,8 @@ class Extras(BaseModel):
     price_per_image: Annotated[
         Prices | None, object_such_as('{"qwen-image-plus": 0.2, "currency": "CNY"}'), BlankIsNone
     ] = None
+    limits: Annotated[Limits | None, object_such_as(_LIMITS), BlankIsNone] = None
+    budget: Annotated[Budget | None, object_such_as('{"per_day": 100, "per_run": 20}'), BlankIsNone] = None
 
 
 class Settings(BaseModel):
@@ -75,6 +86,7 @@ class Settings(BaseModel):
     A connection, ready to use: the gateway's row, the endpoint and the defaults.
 
     :param conn_id: its id in Airflow, for messages.
+    :param store: the ``RedisPlace`` where all processes of the account meet; ``None`` where each is alone.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
@@ -85,6 +97,9 @@ class Settings(BaseModel):
     model: str | None = None
     allow_private_hosts: bool = False
     prices: Prices = Prices()
+    limits: Limits | None = None
+    budget: Budget | None = None
+    store: Any = Field(default=None, repr=False, exclude=True)
 
     @property
     def named(self) -> str:
@@ -109,6 +124,17 @@ class Settings(BaseModel):
         if model is None or self.currency is None or self.prices.of(model) is not None:
             return None
         return listed_price(model, self.gateway.prices, currency=self.currency)
+
+    def cost_of(self, request: Request) -> float | None:
+        """Return the most a request may cost, ``None`` where nobody names a price of its model."""
+        price = self.price(request.model)
+        return None if price is None else price.cost(Asked.of(request))
+
+    def allowed(self, model: str, *, is_job: bool) -> Allowed:
+        """Return how fast and how many at once requests for ``model`` may be."""
+        here = self.endpoint.base_url
+        at_vendor = here == self.gateway.base_url or here.endswith(_WORKSPACES)
+        return allowed(self.limits, model, self.gateway, at_vendor=at_vendor, is_job=is_job)
 
     @property
     def verify(self) -> bool | str:
@@ -177,6 +203,8 @@ def read(
         model=extras.model,
         allow_private_hosts=bool(extras.allow_private_hosts),
         prices=extras.price_per_image or Prices(),
+        limits=extras.limits,
+        budget=extras.budget,
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseHook, conf
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, NoConnection, QwenImageError
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-    from airflow_provider_qwenimage.gateway.calls import Plan
+    from airflow_provider_qwenimage.gateway.account.turn import Turn
+    from airflow_provider_qwenimage.gateway.calls import Intent, Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
@@ -52,7 +53,9 @@ class QwenImageHook(Verbs, BaseHook):
         """The connection, checked and coerced; raises ``InvalidRequest`` naming the field at fault."""
         if self._settings is None:
             with final_for_airflow(), _existing(self.qwenimage_conn_id):
-                self._settings = _read(self.qwenimage_conn_id, self.get_connection(self.qwenimage_conn_id))
+                conn, shared = self.get_connection(self.qwenimage_conn_id), _account_conn_id()
+                place = self.get_connection(shared) if shared else None
+                self._settings = _read(self.qwenimage_conn_id, conn, place)
         return self._settings
 
     async def asettings(self) -> Settings:
@@ -62,7 +65,9 @@ class QwenImageHook(Verbs, BaseHook):
         if self._settings is None:
             with final_for_airflow(), _existing(self.qwenimage_conn_id):
                 conn = await get_async_connection(self.qwenimage_conn_id, hook=self)
-                self._settings = _read(self.qwenimage_conn_id, conn)
+                shared = _account_conn_id()
+                place = await get_async_connection(shared, hook=self) if shared else None
+                self._settings = _read(self.qwenimage_conn_id, conn, place)
         return self._settings
 
     def get_conn(self) -> HttpClient:
@@ -84,9 +89,11 @@ class QwenImageHook(Verbs, BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the key is accepted; sends no billed request and answers within 10 s."""
+        from airflow_provider_qwenimage.gateway.account.money import check_budget
         from airflow_provider_qwenimage.gateway.probe import probe
 
         try:
+            check_budget(self.settings)
             return probe(self.settings)
         except QwenImageError as error:
             return False, str(error)
@@ -107,10 +114,13 @@ class QwenImageHook(Verbs, BaseHook):
             self.log.warning("%s", warning)
         return planned
 
-    def send(self, planned: Plan) -> Generation | Job:
-        """Send a planned request, once."""
+    def send(
+        self, planned: Plan, *, turn: Turn | None = None, record: Intent | None = None
+    ) -> Generation | Job:
+        """Send a planned request in its turn, once; see ``calls.send``."""
         with final_for_airflow():
-            outcome: Generation | Job = _calls().send(self.get_conn(), self.settings, planned)
+            client, settings = self.get_conn(), self.settings
+            outcome: Generation | Job = _calls().send(client, settings, planned, turn=turn, record=record)
         return outcome
 
     def submit(self, request: Request) -> Generation | Job:
@@ -240,7 +250,12 @@ def _existing(conn_id: str) -> Iterator[None]:
         raise InvalidRequest(error.field, error.rule, advice=advice) from None
 
 
-def _read(conn_id: str, conn: Any) -> Settings:
+def _account_conn_id() -> str:
+    """Return which connection of type ``redis`` leads to where all processes of an account meet; empty for none."""
+    return str(conf.get("qwenimage", "account_conn_id", fallback="") or "").strip()
+
+
+def _read(conn_id: str, conn: Any, place: Any = None) -> Settings:
     from airflow_provider_qwenimage.gateway.connection import read
 
     if conn.conn_type and conn.conn_type != QwenImageHook.conn_type:
@@ -249,7 +264,11 @@ def _read(conn_id: str, conn: Any) -> Settings:
     settings = read(
         host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra
     )
-    return settings.model_copy(update={"conn_id": conn_id})
+    if place is None:
+        return settings.model_copy(update={"conn_id": conn_id})
+    from airflow_provider_qwenimage.gateway.account.place import RedisPlace
+
+    return settings.model_copy(update={"conn_id": conn_id, "store": RedisPlace.of(place)})
 
 
 def _is_job(outcome: Generation | Job) -> bool:

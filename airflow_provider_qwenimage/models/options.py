@@ -29,6 +29,7 @@ ANY_LINK = "http"  # and https
 BY_FORM = (ANY_LINK, "https", "data")  # what ``inputs_from`` allows whole; all else it allows by place
 # ``defer_build``: while a Dag is parsed only single fields are checked, and the validators of a whole model cost 10 ms.
 Seconds = Annotated[float, Field(gt=0)]
+Cost = Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BlankIsNone]
 
 
 class Options(BaseModel):
@@ -41,6 +42,7 @@ class Options(BaseModel):
     job_timeout: Seconds = JOB_TIMEOUT
     on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
     on_partial: Literal["fail", "warn"] = "warn"
+    max_cost: Cost = None
 
 
 def _places(value: Any) -> Any:
@@ -75,6 +77,7 @@ class BatchOptions(BaseModel):
     max_concurrency: Count = BATCH_CONCURRENCY
     requests_per_minute: Annotated[Annotated[float, Field(gt=0)] | None, BlankIsNone] = None
     max_images: Annotated[Annotated[int, Field(ge=1)] | None, WholeNumber, BlankIsNone] = None
+    max_cost: Cost = None
     on_error: Literal["fail", "continue"] = "fail"
     on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
     resume: bool = True

@@ -50,6 +50,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
     :param job_timeout: seconds since its submission after which a job is given up.
     :param on_unknown_outcome: what a retry does when an earlier try may have been billed: ``fail`` or ``resubmit``.
     :param on_partial: some of n images failed: ``warn``, or ``fail`` after the paid ones were pushed.
+    :param max_cost: refuse a request that may cost more, in the currency of the connection's prices.
     :param retry_policy: ``QwenImageRetryPolicy`` by default (Airflow 3.3+); ``None`` for Airflow's own way.
     """
 
@@ -68,6 +69,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         "job_timeout",
         "on_unknown_outcome",
         "on_partial",
+        "max_cost",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
     operation: ClassVar[Operation]
@@ -91,6 +93,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         job_timeout: float = JOB_TIMEOUT,
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
+        max_cost: float | None = None,
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
@@ -110,6 +113,8 @@ class QwenImageBaseOperator(ImageBaseOperator):
         self.job_timeout = job_timeout
         self.on_unknown_outcome = on_unknown_outcome
         self.on_partial = on_partial
+        self.max_cost = max_cost
+        self.place: list[Any] | None = None
         self._job: Job | None = None
         self.refuse_mistakes()
 
@@ -227,11 +232,21 @@ class QwenImageBaseOperator(ImageBaseOperator):
         # Whatever can fail before the request does so before its intent is on record, and before it is paid.
         self.hook.get_conn()
         prepare(self, context, planned.request, options)
-        ledger.intend()
-        with ledger.settling("intent", on_unknown_outcome=options.on_unknown_outcome):
-            outcome = self.hook.send(planned)
+        turn = None
+        if self.deferrable or options.max_cost is not None:
+            from airflow_provider_qwenimage.operators.turns import turn_of
+
+            turn = turn_of(self, planned, options)
+        with ledger.settling("intent", on_unknown_outcome=options.on_unknown_outcome, waits=True):
+            outcome = self.hook.send(planned, turn=turn, record=ledger)
         ledger.keep(outcome)
         return outcome
+
+    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> list[str]:
+        """Go on after the wait for a turn: nothing was sent before it."""
+        self.place = event["place"]
+        with final_for_airflow():
+            return self._execute(context)
 
     def _wait(self, outcome: Generation | Job, ledger: Ledger, options: Options) -> Generation:
         """Wait for a job, here or in the triggerer; what has come already is returned as it is."""

@@ -38,6 +38,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
     :param max_concurrency: requests at the gateway at once; a throttled batch slows down by itself.
     :param requests_per_minute: requests started, evenly spread.
     :param max_images: refuse the batch before its first request when it asks for more.
+    :param max_cost: refuse the batch before its first request when what is missing may cost more.
     :param on_error: ``fail`` begins nothing more after a failure; ``continue`` tries all and names the failures.
     :param on_unknown_outcome: whether a request that may have been billed is sent again: ``fail`` or ``resubmit``.
     :param resume: ``False`` lets a clear or another run pay anew; a retry never does.
@@ -60,6 +61,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         "max_concurrency",
         "requests_per_minute",
         "max_images",
+        "max_cost",
         "on_error",
         "on_unknown_outcome",
         "resume",
@@ -85,6 +87,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         max_concurrency: int = 8,
         requests_per_minute: float | None = None,
         max_images: int | None = None,
+        max_cost: float | None = None,
         on_error: str = "fail",
         on_unknown_outcome: str = "fail",
         resume: bool = True,
@@ -108,6 +111,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         self.max_concurrency = max_concurrency
         self.requests_per_minute = requests_per_minute
         self.max_images = max_images
+        self.max_cost = max_cost
         self.on_error = on_error
         self.on_unknown_outcome = on_unknown_outcome
         self.resume = resume

@@ -70,6 +70,7 @@ class QwenImageEditOperator(_ImageTakingOperator):
         job_timeout: float = JOB_TIMEOUT,
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
+        max_cost: float | None = None,
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
@@ -110,6 +111,7 @@ class QwenImageSequenceOperator(_ImageTakingOperator):
         job_timeout: float = JOB_TIMEOUT,
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
+        max_cost: float | None = None,
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
@@ -169,6 +171,7 @@ class QwenImageTranslateOperator(_ImageTakingOperator):
         job_timeout: float = JOB_TIMEOUT,
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
+        max_cost: float | None = None,
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:

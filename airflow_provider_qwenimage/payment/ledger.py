@@ -85,6 +85,7 @@ class Ledger:
     def __init__(self, store: Store | None, *, life: int, request: ImageRequest) -> None:
         self._store = store
         self._life = life
+        self._intends = False  # whether this try has written that it sends, and not taken it back
         self._fingerprint = fingerprint(request)
 
     @classmethod
@@ -149,7 +150,7 @@ class Ledger:
         return None
 
     @contextmanager
-    def settling(self, state: State, *, on_unknown_outcome: OnUnknown) -> Iterator[None]:
+    def settling(self, state: State, *, on_unknown_outcome: OnUnknown, waits: bool = False) -> Iterator[None]:
         """
         Settle whatever is raised inside: the error says whether it is final, the record what the next try finds.
 
@@ -157,6 +158,7 @@ class Ledger:
         unless the record tells the next try how to go on.
 
         :param state: of the request while the block runs.
+        :param waits: the block waits for the request's turn before it writes that it sends.
         """
         try:
             yield
@@ -166,6 +168,8 @@ class Ledger:
             raise self.settle(error, state=state, on_unknown_outcome=on_unknown_outcome) from error.__cause__
         except (Exception, AirflowTaskTimeout) as error:
             ended = isinstance(error, AirflowTaskTimeout)
+            if waits and not self._intends:
+                raise  # nothing was sent
             if self.durable and (ended or state != "intent"):
                 raise  # what is on record tells the next try
             with self.settling(state, on_unknown_outcome=on_unknown_outcome):
@@ -193,6 +197,7 @@ class Ledger:
         """Write that a request is about to be sent; when this fails, nothing must be sent."""
         if self._store is not None:
             self._store.set(KEY, self._record("intent"))
+        self._intends = True
 
     def keep(self, outcome: Job | Generation) -> None:
         """
@@ -219,6 +224,7 @@ class Ledger:
 
     def forget(self) -> None:
         """Delete the record: what it was about was not billed."""
+        self._intends = False
         if self._store is not None:
             self._store.delete(KEY)
 

@@ -1,4 +1,4 @@
-"""`/_state`, `/_reset`, `/_faults`, `/_settings`: the simulator's own routes."""
+"""`/_state`, `/_account`, `/_reset`, `/_faults`, `/_settings`: the simulator's own routes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Control:
         return [
             Route("/", self.index),
             Route("/_state", self.show),
+            Route("/_account", self.account),
             Route("/_reset", self.reset, methods=["POST"]),
             Route("/_faults", self.arm, methods=["POST"]),
             Route("/_settings", self.change, methods=["GET", "POST"]),
@@ -44,6 +45,10 @@ class Control:
     async def show(self, request: Request) -> Response:  # noqa: ARG002
         """Tell what was seen and billed."""
         return JSONResponse(self._state.snapshot())
+
+    async def account(self, request: Request) -> Response:  # noqa: ARG002
+        """Tell what the account limits let pass, and what they refused."""
+        return JSONResponse(self._state.accounts.snapshot())
 
     async def reset(self, request: Request) -> Response:  # noqa: ARG002
         """Forget what was seen; settings stay."""
@@ -67,4 +72,6 @@ class Control:
                 self._state.settings.change(await request.json())
             except (TypeError, ValueError) as error:
                 return JSONResponse({"error": str(error)}, _BAD_REQUEST)
-        return JSONResponse({**asdict(self._state.settings), "key": "***"})
+        return JSONResponse(
+            {**asdict(self._state.settings), "key": "***", "keys": len(self._state.settings.keys)}
+        )

@@ -68,6 +68,7 @@ class DashScope(Gateway):
             images=len(made.images),
             fault=armed.fault if armed else None,
         )
+        request.state.job = job.id
         if armed and (spoilt := self.plain(armed, made.request_id)):
             return spoilt
         body = {"output": {"task_id": job.id, "task_status": "PENDING"}, "request_id": made.request_id}
@@ -120,6 +121,7 @@ class DashScope(Gateway):
         rate = self.state.poll(self.row.name)
         try:
             self.authorise(request)
+            self.state.accounts.poll(request.headers.get("authorization", ""))
             if self.state.settings.poll_limit and rate > self.state.settings.poll_limit:
                 raise refused("throttled")
         except RefusedError as error:

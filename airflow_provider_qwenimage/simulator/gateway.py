@@ -78,11 +78,18 @@ class Gateway:
             armed = self.struck(request, "generate", ask.prompt)
             if armed and armed.row.early and (refusal := self.plain(armed, request_id)):
                 return refusal
-            made = await self._made(request, ask, armed, request_id)
+            key = request.headers.get("authorization", "")
+            self.state.accounts.submit(key, ask.model)
         except RefusedError as error:
             return self.refusal(error.refusal, request_id)
-        self.state.count(self.row.name, "generations")
-        return await answer(request, made, armed)
+        try:
+            made = await self._made(request, ask, armed, request_id)
+            self.state.count(self.row.name, "generations")
+            return await answer(request, made, armed)
+        except RefusedError as error:
+            return self.refusal(error.refusal, request_id)
+        finally:
+            self.state.accounts.answered(key, ask.model, job=getattr(request.state, "job", None))
 
     async def _made(self, request: Request, ask: Ask, armed: Armed | None, request_id: str) -> Made:
         self._known(ask.model)
@@ -184,7 +191,10 @@ class Gateway:
 
     def authorise(self, request: Request) -> None:
         """Refuse a wrong key."""
-        if request.headers.get("authorization") != f"Bearer {self.state.settings.key}":
+        settings = self.state.settings
+        if request.headers.get("authorization") not in {
+            f"Bearer {key}" for key in (settings.key, *settings.keys)
+        }:
             raise refused("key")
 
     def struck(self, request: Request, on: str, text: str) -> Armed | None:

@@ -85,6 +85,12 @@ class Jobs:
             job = self._jobs.get(job_id)
         return job if job and job.gateway == gateway else None
 
+    def is_open(self, job_id: str) -> bool:
+        """Whether a job has not ended."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+        return job is not None and job.status in ("PENDING", "RUNNING")
+
     def cancel(self, job: Job) -> bool:
         """Cancel a PENDING job.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from airflow_provider_qwenimage.simulator.account import checked
 from airflow_provider_qwenimage.simulator.vendor import MODELS, ModelRow, changed
 
 
@@ -12,7 +13,10 @@ from airflow_provider_qwenimage.simulator.vendor import MODELS, ModelRow, change
 class Settings:
     """Knobs of one simulator.
 
-    :param key: the only API key that is accepted.
+    :param key: the API key that is accepted.
+    :param keys: further ones, each an account of its own.
+    :param limits: what each key may do: `{"requests_per_second": 2, "requests_per_minute": 60, "concurrency": 5,
+        "polls_per_second": 20, "models": {"qwen-image-max": {"requests_per_minute": 2}}}`.
     :param url_lifetime: seconds a signed result URL lives.
     :param latency: seconds a generation takes before its reply.
     :param job_seconds: seconds from submission of a job to its end.
@@ -31,6 +35,8 @@ class Settings:
     """
 
     key: str = "demo-key"
+    keys: tuple[str, ...] = ()
+    limits: dict[str, Any] = field(default_factory=dict)
     url_lifetime: float = 86400
     latency: float = 0
     job_seconds: float = 2
@@ -60,5 +66,6 @@ class Settings:
             raise ValueError(f"unknown setting {', '.join(unknown)}")
         for model, row in changes.get("rules", {}).items():
             changed(model, row)
+        checked(changes.get("limits", {}))
         for name, value in changes.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qwenimage.simulator.account import Accounts
 from airflow_provider_qwenimage.simulator.faults import FaultQueue
 from airflow_provider_qwenimage.simulator.gallery import Gallery
 from airflow_provider_qwenimage.simulator.jobs import Jobs
@@ -42,6 +43,7 @@ class State:
         self.faults = FaultQueue()
         self.jobs = Jobs(settings)
         self.uploads = Uploads()
+        self.accounts = Accounts(settings, self.jobs)
         self.sockets = Sockets(self.faults, self.count)
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -125,6 +127,7 @@ class State:
             "max_polls_per_second": self.max_polls_per_second,
             "dropped_on_accept": self.total("dropped_on_accept"),
             "gateways": {name: {what: self.total(what, name) for what in COUNTS} for name in names if name},
+            "account": self.accounts.snapshot(),
             "jobs": self.jobs.statuses(),
             "faults": {"served": self.faults.served(), "waiting": self.faults.waiting()},
             "requests": [asdict(seen) for seen in self.requests],
@@ -139,5 +142,6 @@ class State:
             self._fastest = 0
         self.faults.clear()
         self.gallery.clear()
+        self.accounts.clear()
         self.jobs.clear()
         self.uploads.clear()

@@ -44,31 +44,48 @@ _LARGE, _PIECE = 1 << 20, 1 << 18  # bytes
 _REAL_KEY = 16  # characters; engines are given words such as "none" or "x", which occur in any reply
 
 
-def run(client: httpx.Client, flow: Flow[Value], *, sleep: Callable[[float], object] = time.sleep) -> Value:
-    """Drive ``flow`` to its end: send its calls, sleep its pauses, throw network failures into it."""
+class Turns(Protocol):
+    """A limit that calls of several flows share: ``aturn`` and ``aheard`` are the same on an event loop."""
+
+    def turn(self) -> None:
+        """Wait until a call may be sent."""
+
+    def heard(self, reply: Reply) -> None:
+        """Learn what the call was answered."""
+
+    async def aturn(self) -> None: ...  # noqa: D102
+    async def aheard(self, reply: Reply) -> None: ...  # noqa: D102
+
+
+def run(
+    client: httpx.Client,
+    flow: Flow[Value],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    turns: Turns | None = None,
+) -> Value:
+    """
+    Drive ``flow`` to its end: send its calls, sleep its pauses, throw network failures into it.
+
+    :param turns: every call waits for its turn; the wait is no part of the call, whose timeouts begin after it.
+    """
     running = _RunningFlow(flow)
     while (step := running.step) is not None:
         if isinstance(step, Pause):
             sleep(step.seconds)
             running.answer(None)
             continue
+        if turns is not None:
+            turns.turn()
         try:
             reply = _exchange(client, step)
         except QwenImageError as failure:
             running.fail(failure)
-        else:
-            running.answer(reply)
+            continue
+        if turns is not None:
+            turns.heard(reply)
+        running.answer(reply)
     return running.value
-
-
-class Turns(Protocol):
-    """A limit that calls of several flows share."""
-
-    async def turn(self) -> None:
-        """Wait until a call may be sent."""
-
-    def heard(self, reply: Reply) -> None:
-        """Learn what the call was answered."""
 
 
 async def arun(
@@ -78,11 +95,7 @@ async def arun(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     turns: Turns | None = None,
 ) -> Value:
-    """
-    Drive ``flow`` as ``run`` does, without blocking the event loop.
-
-    :param turns: every call waits for its turn; the wait is no part of the call, whose timeouts begin after it.
-    """
+    """Drive ``flow`` as ``run`` does, without blocking the event loop."""
     running = _RunningFlow(flow)
     while (step := running.step) is not None:
         if isinstance(step, Pause):
@@ -90,14 +103,14 @@ async def arun(
             running.answer(None)
             continue
         if turns is not None:
-            await turns.turn()
+            await turns.aturn()
         try:
             reply = await _aexchange(client, step)
         except QwenImageError as failure:
             running.fail(failure)
             continue
         if turns is not None:
-            turns.heard(reply)
+            await turns.aheard(reply)
         running.answer(reply)
     return running.value
 

@@ -53,18 +53,22 @@ class Patience:
     :param attempts: calls at most.
     :param longest_pause: seconds; a longer ``Retry-After`` is capped to it.
     :param wall_time: seconds from the first call; no pause goes beyond it.
+    :param throttled: ``False`` where who is throttled waits for another turn in the account.
     """
 
     attempts: int = 4
     longest_pause: float = 60.0
     wall_time: float = 180.0
+    throttled: bool = True
 
     def pause_after(
         self, problem: QwenImageError, *, attempt: int, elapsed: float, jitter: float
     ) -> float | None:
         """Return the seconds to wait before the next attempt, ``None`` to give up; ``jitter`` is in 0..1."""
-        throttled = isinstance(problem, TemporaryRefusal) and problem.resend
-        if attempt >= self.attempts or not (throttled or isinstance(problem, GatewayUnreachable)):
+        refused = isinstance(problem, TemporaryRefusal) and problem.resend
+        if refused and getattr(problem, "throttled", False) and not self.throttled:
+            return None
+        if attempt >= self.attempts or not (refused or isinstance(problem, GatewayUnreachable)):
             return None
         asked = problem.retry_after if isinstance(problem, TemporaryRefusal) else None
         # Limits may be 2 a minute (A-rate): at least a second, doubling, spread so that tasks do not march in step.

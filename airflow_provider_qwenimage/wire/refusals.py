@@ -158,7 +158,7 @@ def refuse(cause: str, where: str, quote: str, **facts: Any) -> QwenImageError:
     """Build the exception of a cause."""
     row = _CAUSES[cause]
     if issubclass(row.exception, TemporaryRefusal):
-        facts["resend"] = row.resend
+        facts |= {"resend": row.resend, "throttled": cause == THROTTLED}
     error = row.exception(f"{where} {row.what}: {quote}", advice=row.advice, **facts)
     error.scope = scope_of(cause)
     return error

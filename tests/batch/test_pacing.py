@@ -1,4 +1,4 @@
-"""A throttled request slows the whole batch down, and it speeds up again by itself."""
+"""The author's own limits of a batch; what the gateway bears is its account's to know."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import itertools
 import pytest
 
 from airflow_provider_qwenimage.batch.pacing import Pace
+from triggers import virtual_time
+
+
+def now():
+    return asyncio.get_running_loop().time()
 
 
 async def test_no_more_than_allowed_are_under_way():
@@ -15,7 +20,7 @@ async def test_no_more_than_allowed_are_under_way():
 
     async def request():
         nonlocal most
-        async with pace.turn():
+        async with pace.seat():
             most = max(most, pace.under_way)
             await asyncio.sleep(0)
 
@@ -23,63 +28,72 @@ async def test_no_more_than_allowed_are_under_way():
     assert most == 3
 
 
-async def test_requests_that_ran_into_the_same_wall_brake_once():
-    pace = Pace(concurrency=16)
-    began = asyncio.get_running_loop().time()
-    for _ in range(8):
-        pace.brake(began, retry_after=0)
-    assert pace.allowed == 8
-    await asyncio.sleep(0.001)
-    pace.brake(asyncio.get_running_loop().time(), retry_after=0)
-    assert pace.allowed == 4
+async def test_one_request_at_a_time_waits_for_its_turn_in_the_account():
+    pace, most, inside = Pace(concurrency=8), 0, 0
+
+    async def request():
+        nonlocal most, inside
+        async with pace.seat(), pace.door():
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(request() for _ in range(20)))
+    assert most == 1
 
 
-async def test_successes_speed_the_batch_up_to_its_authors_limit_and_not_beyond():
-    pace = Pace(concurrency=8)
-    pace.brake(asyncio.get_running_loop().time(), retry_after=0)
-    assert pace.allowed == 4
-    rounds = 0
-    while pace.allowed < 8:
-        pace.ease()
-        rounds += 1
-    assert 8 < rounds < 40
-    pace.ease()
-    assert pace.allowed == 8
+def test_requests_per_minute_are_spread_evenly_also_after_a_long_wait_for_a_turn():
+    async def story():
+        pace, begins = Pace(concurrency=4, per_minute=60), []
+
+        async def request(wait):
+            async with pace.seat():
+                async with pace.door():
+                    await asyncio.sleep(wait)
+                begins.append(now())
+
+        await asyncio.gather(*(request(wait) for wait in (0, 30, 0, 0)))
+        return begins
+
+    begins = virtual_time.run(story())
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(begins))
 
 
-async def test_at_least_one_request_goes_on():
-    pace = Pace(concurrency=2)
-    for _ in range(5):
-        await asyncio.sleep(0.001)
-        pace.brake(asyncio.get_running_loop().time(), retry_after=0)
-    assert pace.allowed == 1
-    async with pace.turn():
-        assert pace.under_way == 1
+@pytest.mark.parametrize(("asked", "seconds"), [(None, 1), (7, 7), (900, 60)])
+def test_a_gateway_that_is_away_or_overloaded_silences_the_whole_batch(asked, seconds):
+    async def story():
+        pace, began = Pace(concurrency=4), now()
+        for _ in range(3):  # those that ran into the same wall are one silence
+            pace.brake(began, retry_after=asked)
+        async with pace.door():
+            return now() - began
+
+    assert virtual_time.run(story()) == pytest.approx(seconds, abs=0.1)
 
 
-async def test_retry_after_holds_every_request_back():
-    pace = Pace(concurrency=4)
-    loop = asyncio.get_running_loop()
-    pace.brake(loop.time(), retry_after=0.05)
-    until = loop.time() + 0.04
-    async with pace.turn() as began:
-        assert began >= until
+def test_silences_double_until_a_request_is_answered():
+    async def story():
+        pace, took = Pace(concurrency=1), []
+        for answered in (False, False, True, False):
+            began = now()
+            if answered:
+                pace.ease()
+                continue
+            await asyncio.sleep(0.01)
+            pace.brake(now(), retry_after=None)
+            async with pace.door():
+                took.append(round(now() - began))
+        return took
 
-
-async def test_requests_per_minute_are_spread_evenly():
-    pace = Pace(concurrency=4, per_minute=60 / 0.02)
-    begins = []
-    for _ in range(4):
-        async with pace.turn() as began:
-            begins.append(began)
-    assert all(later - earlier > 0.01 for earlier, later in itertools.pairwise(begins))
+    assert virtual_time.run(story()) == [1, 2, 1]
 
 
 async def test_once_closed_what_waits_is_cancelled_and_what_is_under_way_goes_on():
     pace, ended = Pace(concurrency=1), []
 
     async def request(name):
-        async with pace.turn():
+        async with pace.seat():
             await asyncio.sleep(0.01)
             ended.append(name)
 

@@ -99,17 +99,29 @@ def test_a_fault_that_is_not_billed_is_retried_by_airflow_and_succeeds(gateway, 
     assert gateway.state.billed == 1
 
 
-def test_the_gateways_retry_after_becomes_the_tasks_retry_delay(gateway, qwenimage_connection):
-    gateway.fault("429_retry_after", times=4, seconds=0)
+def test_a_throttled_task_waits_for_its_turn_and_uses_up_no_try(gateway, qwenimage_connection):
+    gateway.fault("429_retry_after", times=2, seconds=0)
+
+    attempt = InMemoryAirflow().run(generate(qwenimage_connection("tokenhot")))
+
+    assert (attempt.state, attempt.try_number) == ("success", 1)
+    assert (gateway.state.posts, gateway.state.billed) == (3, 1)
+
+
+def test_a_turn_that_never_comes_becomes_the_tasks_retry_delay(gateway, qwenimage_connection, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__QWENIMAGE__LONGEST_WAIT", "5")
+    gateway.fault("429_retry_after", seconds=40)
     airflow = InMemoryAirflow()
     task = generate(qwenimage_connection("tokenhot"))
 
     attempt = airflow.run(task)
 
     assert isinstance(attempt.error, TemporaryRefusal)
-    assert attempt.retry_delay == attempt.error.retry_after == 0
-    assert airflow.run_to_end(task).state == "success"
-    assert gateway.state.billed == 1
+    assert "No turn came" in str(attempt.error)
+    assert "Nothing was billed" in str(attempt.error)
+    assert 30 < attempt.retry_delay <= 40
+    assert airflow.stored(task) == {}
+    assert (gateway.state.posts, gateway.state.billed) == (1, 0)
 
 
 def test_a_worker_killed_between_request_and_answer_ends_the_task_with_the_reason(

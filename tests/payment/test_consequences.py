@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
+    BudgetExceeded,
     ContentRefused,
     GatewayUnreachable,
     ImageExpired,
@@ -31,6 +32,8 @@ from airflow_provider_qwenimage.payment.consequences import NEXT, State, consequ
 ERRORS = {
     "invalid": lambda: InvalidRequest("n", "must be at least 1"),
     "no connection": lambda: NoConnection("qwen_prod"),
+    "budget": lambda: BudgetExceeded("budget.per_day", "is 10"),
+    "no turn": lambda: TemporaryRefusal("no turn came within 900 s", status=429, retry_after=30.0),
     "unreachable": lambda: GatewayUnreachable("no connection"),
     "lost answer": lambda: OutcomeUnknown("the answer was lost"),
     "deadline": lambda: OutcomeUnknown("not finished", job_id="job-1"),
@@ -61,6 +64,16 @@ EXPECTED = {
         ("refused", "nothing", "never"),
         ("submitted", "unknown", "recorded"),
         ("refused", "nothing", "never"),
+    ),
+    "budget": (
+        ("refused", "nothing", "never"),
+        ("submitted", "unknown", "recorded"),
+        ("refused", "nothing", "never"),
+    ),
+    "no turn": (
+        ("refused", "nothing", "free"),
+        ("submitted", "unknown", "recorded"),
+        ("refused", "nothing", "free"),
     ),
     "unreachable": (
         ("refused", "nothing", "free"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import uuid
 from typing import TYPE_CHECKING
@@ -73,6 +74,11 @@ def _octet_stream(content: bytes, _: State) -> ASGIApp:
     return Response(content, media_type="application/octet-stream")
 
 
+def _given(content: bytes, state: State) -> ASGIApp:
+    given = base64.b64decode(state.settings.given_file)
+    return Response(given or content, media_type=_PNG)
+
+
 def _huge(content: bytes, state: State) -> ASGIApp:
     size = max(state.settings.huge_bytes, len(content))
     return StreamingResponse(_blocks(content, size), media_type=_PNG, headers={"Content-Length": str(size)})
@@ -100,6 +106,7 @@ SPOILT: dict[str, Callable[[bytes, State], ASGIApp]] = {
     "file_truncated": _halved,
     "file_jpeg": _jpeg,
     "file_octet_stream": _octet_stream,
+    "file_given": _given,
     "file_huge": _huge,
     "file_endless": _endless,
 }

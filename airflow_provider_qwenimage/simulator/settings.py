@@ -24,6 +24,7 @@ class Settings:
     :param hang_seconds: how long the fault `hang` keeps the client waiting.
     :param slow_seconds: how long a slow file takes.
     :param huge_bytes: size of the file of the fault `file_huge`.
+    :param given_file: base64 of what the fault `file_given` serves.
     :param image_bytes: pad every PNG to about this many bytes.
     :param image_format: `png` or `jpeg`, what the self-hosted engine draws.
     :param models: names for `GET /v1/models`, also accepted by every gateway without a rule.
@@ -44,6 +45,7 @@ class Settings:
     hang_seconds: float = 30
     slow_seconds: float = 2
     huge_bytes: int = 256 * 1024 * 1024
+    given_file: str = ""
     image_bytes: int | None = None
     image_format: str = "png"
     models: tuple[str, ...] | None = None

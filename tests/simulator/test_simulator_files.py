@@ -58,6 +58,7 @@ def test_an_authorization_header_on_a_file_is_counted(sim, call, url):
         ("file_svg", 200, (b"<svg", "image/svg+xml")),
         ("file_jpeg", 200, (b"\xff\xd8\xff", "image/png")),
         ("file_octet_stream", 200, (b"\x89PNG", "application/octet-stream")),
+        ("file_given", 200, (b"\x89PNG", "image/png")),
         ("file_slow", 200, (b"\x89PNG", "image/png")),
     ],
 )

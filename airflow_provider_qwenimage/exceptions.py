@@ -20,6 +20,7 @@ What can go wrong, and what each of it may have cost.
         ├── NotAnImage             the bytes are no image, or not all of it
         ├── ImageTooLarge          above the byte cap
         ├── BlockedHost            a private, loopback, link-local or metadata address
+        ├── ImageUnmarked          without the mark of origin that provenance asks for
         └── TransferIncomplete     some images of a set failed; .failures
 
 "Never retried" is the fact ``final``: what comes after it is the same again. Where that depends on what is on record,
@@ -276,6 +277,10 @@ class ImageTooLarge(TransferError):
 
 class BlockedHost(TransferError):
     """The URL leads to an address that images are not fetched from."""
+
+
+class ImageUnmarked(TransferError):
+    """The image carries no mark of origin, or takes none; ``provenance`` says that it must. Its bytes are whole."""
 
 
 class TransferIncomplete(TransferError):

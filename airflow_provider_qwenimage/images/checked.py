@@ -5,25 +5,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from airflow_provider_qwenimage.exceptions import ImageTooLarge
 from airflow_provider_qwenimage.images.data_urls import decoded
-from airflow_provider_qwenimage.images.formats import ImageFacts, TruncatedImage, inspect
-from airflow_provider_qwenimage.images.label import with_marks
-from airflow_provider_qwenimage.images.origin import Marks
+from airflow_provider_qwenimage.images.formats import ImageFacts, TruncatedImage, extension, inspect
+from airflow_provider_qwenimage.images.origin import ARRIVED, Marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airflow_provider_qwenimage.images.label import Label
+    from airflow_provider_qwenimage.models.manifest import StoredImage
 
 MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
-# Letters of the sha256 of what arrived, which name the content in a label: the same at each attempt.
-_ID_LETTERS = 32
 _BLOCK_BYTES = MIB // 2
 _MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
 
@@ -45,12 +42,33 @@ class Measured:
     What the bytes of one whole image say.
 
     :param size: number of bytes.
-    :param sha256: hexadecimal, of the bytes as they arrived.
+    :param sha256: hexadecimal.
+    :param arrived_sha256: of the bytes as they arrived, where a mark was added to them since.
     """
 
     size: int
     sha256: str
     facts: ImageFacts
+    arrived_sha256: str | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def recorded(cls, image: StoredImage) -> Measured:
+        """Return what the record of a stored image says of its bytes."""
+        kind, marks = image.content_type, Marks.told(image.origin) if image.origin else None
+        facts = ImageFacts(kind, extension(kind), image.width, image.height, marks)
+        return Measured(image.bytes, image.sha256, facts, arrived_sha256=image.arrived_sha256)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the metadata of its object tells beside the digest: its marks, and how its bytes arrived."""
+        told = self.facts.marks.as_metadata() if self.facts.marks else {}
+        return told | ({ARRIVED: self.arrived_sha256} if self.arrived_sha256 else {})
+
+    @property
+    def named_after(self) -> str:
+        """The digest its name tells: no two signatures are alike, so what we signed is named as it arrived."""
+        signed = self.arrived_sha256 and self.facts.marks and self.facts.marks.c2pa
+        return self.arrived_sha256 if self.arrived_sha256 and signed else self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,10 @@ class Downloaded(Measured):
         with memoryview(body) as whole:
             for begin in range(0, len(whole), size):
                 yield whole[begin : begin + size]
+
+    def rewind(self) -> None:
+        """Let it be read from its beginning again."""
+        _from_the_beginning(self.body)
 
     def close(self) -> None:
         """Delete the file, if there is one."""
@@ -145,11 +167,22 @@ def receive(chunks: Iterable[bytes], *, max_bytes: int) -> Downloaded:
             check_size(buffer.size, max_bytes=max_bytes)
         body = buffer.body()
         facts = inspect(body, buffer.size)
+        if facts.marks is not None and facts.marks.c2pa:
+            facts = _validated(facts, body)
         _from_the_beginning(body)
     except BaseException:
         buffer.close()
         raise
     return Downloaded(size=buffer.size, sha256=buffer.digest.hexdigest(), facts=facts, body=body)
+
+
+def _validated(facts: ImageFacts, body: bytearray | IO[bytes]) -> ImageFacts:
+    """Add what c2pa-python says of a signature, where it is installed."""
+    from airflow_provider_qwenimage.images.signing import validation
+
+    assert facts.marks is not None
+    state = validation(body, facts.content_type)
+    return replace(facts, marks=replace(facts.marks, c2pa_state=state))
 
 
 def _from_the_beginning(body: bytearray | IO[bytes]) -> bytearray | IO[bytes]:
@@ -169,34 +202,25 @@ def receive_data_url(url: str, *, max_bytes: int) -> Downloaded:
     return receive(decoded(url), max_bytes=max_bytes)
 
 
-def labelled(image: Downloaded, label: Label) -> Downloaded:
+def with_other_marks(image: Downloaded, chunks: Iterable[bytes | memoryview], marks: Marks) -> Downloaded:
     """
-    Return an image with the marks of origin that it lacks; itself where it lacks none, or is signed.
+    Buffer and hash what is made of an image; whoever gets it closes both.
 
-    Its pixels are the same bytes. Whoever gets another image closes both.
-
-    :raises Unlabelled: where it cannot take them; ``image`` is as it was.
+    :param chunks: made of its bytes, which they repeat but for the marks.
+    :param marks: all that they carry then.
     """
-    marks = image.facts.marks
-    assert marks is not None  # what arrived was read to its end
-    lacking = label.lacking(marks, image.sha256[:_ID_LETTERS])
-    if lacking == Marks():
-        return image
     buffer = _Buffer()
     try:
-        for chunk in with_marks(lacking, image.body, image.size, image.facts.content_type):
+        for chunk in chunks:
             buffer.add(chunk)
         body = _from_the_beginning(buffer.body())
     except BaseException:
         buffer.close()
         raise
     finally:
-        _from_the_beginning(image.body)
-    told = Marks(
-        digital_source_type=lacking.digital_source_type or marks.digital_source_type,
-        tc260=lacking.tc260 or marks.tc260,
-    )
-    return Downloaded(buffer.size, buffer.digest.hexdigest(), replace(image.facts, marks=told), body)
+        image.rewind()
+    facts = replace(image.facts, marks=marks)
+    return Downloaded(buffer.size, buffer.digest.hexdigest(), facts, body, arrived_sha256=image.sha256)
 
 
 def measure(stored: Readable, *, max_bytes: int) -> Measured:

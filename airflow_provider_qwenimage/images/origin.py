@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from urllib.parse import quote
 
 from airflow_provider_qwenimage.images import xmp
 from airflow_provider_qwenimage.images.exif import user_comment
@@ -37,6 +38,10 @@ TC260_FIELDS = (
 )
 _MOST_LETTERS = 256  # of one value that is told
 _MOST_JSON = 1 << 16
+ARRIVED = "arrived-sha256"
+TOLD_IN_METADATA = ("digital-source-type", "c2pa", "tc260-label", ARRIVED)
+_PLAIN = "".join(map(chr, range(0x20, 0x7F)))  # what a header takes as it is
+_MOST_PLAIN = 512
 _SEVERAL = " | "  # between values that contradict each other
 
 Kind = Literal["c2pa", "xmp", "xmp part", "exif", "aigc"]
@@ -63,11 +68,13 @@ class Marks:
     :param c2pa: whether a C2PA manifest is embedded or referred to.
     :param digital_source_type: term of the IPTC as it is written.
     :param tc260: fields of the label of GB 45438-2025.
+    :param c2pa_state: what c2pa-python says of the manifest, where the extra ``c2pa`` is installed.
     """
 
     c2pa: bool = False
     digital_source_type: str | None = None
     tc260: dict[str, str] | None = None
+    c2pa_state: str | None = None
 
     @property
     def generated(self) -> bool:
@@ -78,16 +85,28 @@ class Marks:
     @classmethod
     def told(cls, origin: Mapping[str, Any]) -> Self:
         """Return what a manifest tells as ``origin``; what is not as ``as_json`` writes it tells nothing."""
-        source, label = origin.get("digital_source_type"), origin.get("tc260")
+        source, label, state = (origin.get(name) for name in ("digital_source_type", "tc260", "c2pa_state"))
         return cls(
             origin.get("c2pa") is True,
             source if isinstance(source, str) else None,
             {str(name): str(value) for name, value in label.items()} if isinstance(label, dict) else None,
+            state if isinstance(state, str) else None,
         )
+
+    def as_metadata(self) -> dict[str, str]:
+        """Return what the metadata of an object in S3 tells of them: plain ASCII, and no more than a header holds."""
+        told = {
+            "digital-source-type": self.digital_source_type,
+            "c2pa": "true" if self.c2pa else None,
+            "tc260-label": (self.tc260 or {}).get("Label"),
+        }
+        plain = {name: quote(value, safe=_PLAIN) for name, value in told.items() if value}
+        return {name: value for name, value in plain.items() if len(value) <= _MOST_PLAIN}
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``origin`` of image objects and manifests."""
-        return {"c2pa": self.c2pa, "digital_source_type": self.digital_source_type, "tc260": self.tc260}
+        told = {"c2pa": self.c2pa, "digital_source_type": self.digital_source_type, "tc260": self.tc260}
+        return told if self.c2pa_state is None else {**told, "c2pa_state": self.c2pa_state}
 
 
 def read_marks(pieces: Iterable[Piece]) -> Marks:

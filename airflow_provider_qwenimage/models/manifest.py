@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.models.coercion import Moment
@@ -28,13 +28,7 @@ class _Bytes(BaseModel):
 
 
 class StoredImage(ImageFields, _Bytes):
-    """
-    One image in the bucket; also an element of the XCom key ``stored``.
-
-    :param origin: the marks of origin in the bytes that arrived; ``None`` where nobody looked.
-    """
-
-    origin: dict[str, JsonValue] | None = None
+    """One image in the bucket; also an element of the XCom key ``stored``."""
 
     def xcom(self) -> dict[str, Any]:
         """Return it as plain JSON."""

@@ -18,7 +18,7 @@ from pydantic import (
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import Moment
-from airflow_provider_qwenimage.models.requests import Asked, Size
+from airflow_provider_qwenimage.models.requests import Asked, Operation, Size
 from airflow_provider_qwenimage.redaction import without_query
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class GeneratedImage(_Result):
     :param size: what came: ``"1328*1328"`` by the stored bytes or the reply; where neither says, what was asked for.
     :param asked_size: what was asked for, as it was sent: pixels or a tier.
     :param origin: the marks of origin in its bytes, where they were stored by the same task.
+    :param operation: what was asked for: a mark of origin tells a generated image from an edited one.
     """
 
     url: str | None
@@ -54,6 +55,7 @@ class GeneratedImage(_Result):
     created_at: Moment
     expires_at: Moment | None = None
     origin: dict[str, Any] | None = None
+    operation: Operation | None = None
     data: bytes | None = Field(default=None, exclude=True, repr=False)
 
 
@@ -64,6 +66,9 @@ class ImageFields(BaseModel):
     :param url: where it came from; never with a query, which may hold the right to it.
     :param size: what came; once it is stored, by its bytes.
     :param asked_size: what was asked for.
+    :param operation: what was done to make it, where its task told.
+    :param origin: the marks of origin in its bytes as they are stored; ``None`` where nobody looked.
+    :param arrived_sha256: of its bytes as they arrived, where a mark was added to them since.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
@@ -80,6 +85,9 @@ class ImageFields(BaseModel):
     request_id: str | None = None
     created_at: str | None = None
     expires_at: str | None = None
+    operation: str | None = None
+    origin: dict[str, JsonValue] | None = None
+    arrived_sha256: str | None = None
 
     @field_validator("url")
     @classmethod

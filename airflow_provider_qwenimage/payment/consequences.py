@@ -26,6 +26,7 @@ from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     ImageExpired,
     ImageTooLarge,
+    ImageUnmarked,
     InvalidRequest,
     JobFailed,
     OutcomeUnknown,
@@ -83,7 +84,11 @@ TABLE = (
     _Row(ImageExpired, True, _PAID, "unknown", "unknown", "told"),
     _Row(ImageTooLarge, True, _PAID, None, "paid", "never"),
     _Row(BlockedHost, True, _PAID, None, "paid", "never"),
+    _Row(ImageUnmarked, True, _PAID, None, "paid", "never"),
     _Row(TransferError, True, _PAID, None, "paid", "recorded"),
+    _Row(
+        ImageUnmarked, True, ("intent",), "done", "paid", "never"
+    ),  # came inside the reply, and nobody wants it
     _Row(TransferError, True, _ANY, "unknown", "unknown", "told"),  # bytes that only this process held
     # The job: it goes on at the gateway, whatever became of the wait.
     _Row(JobFailed, False, _ANY, "refused", "nothing", "free"),

@@ -160,6 +160,7 @@ def assemble(
             request_id=reaped.request_id,
             created_at=created,
             expires_at=_expiry(slot.url, created, gateway),
+            operation=asked.operation,
         )
         for index, slot in enumerate(reaped.slots)
         if isinstance(slot, Found)

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from airflow_provider_qwenimage.exceptions import ImageTooLarge, NotAnImage
-from airflow_provider_qwenimage.images.checked import labelled, receive_bytes, receive_data_url
+from airflow_provider_qwenimage.exceptions import ImageTooLarge, ImageUnmarked, NotAnImage
+from airflow_provider_qwenimage.images.checked import receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.formats import inspect
-from airflow_provider_qwenimage.images.label import Label, Unlabelled
+from airflow_provider_qwenimage.images.label import Label, labelled
 from fuzz.image_structures import FORMATS, damages
 
 MOST_PIXELS = 1 << 28
@@ -89,7 +89,7 @@ def test_a_label_makes_the_same_image_with_a_mark_or_says_why_not(ext, drawn):
     try:
         image = receive_bytes(whole, max_bytes=1 << 20)
         after = labelled(image, Label(tc260_producer="x"))
-    except (NotAnImage, ImageTooLarge, Unlabelled):
+    except (NotAnImage, ImageTooLarge, ImageUnmarked):
         return
     again = receive_bytes(bytes(after.body), max_bytes=1 << 20)
     assert again.facts == after.facts

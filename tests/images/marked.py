@@ -6,7 +6,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import c2pa
 import pyexiv2
@@ -14,6 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 TC260 = "http://www.tc260.org.cn/ns/AIGC/1.0/"
@@ -63,7 +66,9 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common), organization])
 
 
-def _certificate(subject: str, key: Any, issuer_key: Any, *, authority: bool) -> x509.Certificate:
+def _certificate(
+    subject: str, key: Any, issuer_key: Any, *, authority: bool, days: int = 1
+) -> x509.Certificate:
     now = datetime.now(UTC)
     usage = dict.fromkeys(
         ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"],
@@ -75,8 +80,8 @@ def _certificate(subject: str, key: Any, issuer_key: Any, *, authority: bool) ->
         .issuer_name(_name("authority"))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(
             x509.KeyUsage(digital_signature=True, key_cert_sign=authority, crl_sign=authority, **usage),
@@ -93,21 +98,32 @@ def _certificate(subject: str, key: Any, issuer_key: Any, *, authority: bool) ->
     return signed.sign(issuer_key, hashes.SHA256())
 
 
+def _new_key() -> Any:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 @cache
-def _signer_info() -> c2pa.C2paSignerInfo:
-    own, authority = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+def certificate_and_key(make: Callable[[], Any] = _new_key, *, days: int = 1) -> tuple[bytes, bytes]:
+    """
+    Make a certificate for signing, with that of its authority behind it, and its private key.
+
+    :param days: until it ends; negative where it has ended.
+    """
+    own, authority = make(), _new_key()
     chain = (
-        _certificate("tests", own, authority, authority=False),
+        _certificate("tests", own, authority, authority=False, days=days),
         _certificate("authority", authority, authority, authority=True),
     )
     private = own.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain), private
+
+
+def _signer_info() -> c2pa.C2paSignerInfo:
+    certificate, private = certificate_and_key()
     return c2pa.C2paSignerInfo(
-        alg=c2pa.C2paSigningAlg.ES256,
-        sign_cert=b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain),
-        private_key=private,
-        ta_url=None,
+        alg=c2pa.C2paSigningAlg.ES256, sign_cert=certificate, private_key=private, ta_url=None
     )
 
 
@@ -129,6 +145,18 @@ def signed(whole: bytes, ext: str, *, remote: str = "") -> bytes:
             builder.set_remote_url(remote)
         builder.sign(signer, TYPES[ext], io.BytesIO(whole), out)
     return out.getvalue()
+
+
+def manifest_of(whole: bytes, ext: str) -> dict[str, Any]:
+    """Have c2pa-rs tell the active manifest."""
+    with c2pa.Reader(TYPES[ext], io.BytesIO(whole)) as reader:
+        told = json.loads(reader.json())
+    return told["manifests"][told["active_manifest"]]
+
+
+def actions_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    (actions,) = (each for each in manifest["assertions"] if each["label"].startswith("c2pa.actions"))
+    return actions["data"]["actions"]
 
 
 def signature_state(whole: bytes, ext: str) -> str:

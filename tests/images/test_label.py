@@ -11,8 +11,9 @@ import tracemalloc
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from airflow_provider_qwenimage.images.checked import labelled, receive_bytes
-from airflow_provider_qwenimage.images.label import Label, Unlabelled
+from airflow_provider_qwenimage.exceptions import ImageUnmarked
+from airflow_provider_qwenimage.images.checked import receive_bytes
+from airflow_provider_qwenimage.images.label import Label, labelled
 from airflow_provider_qwenimage.images.origin import COMPOSITE, TC260_FIELDS, TRAINED
 from images.marked import (
     LABEL,
@@ -144,7 +145,7 @@ def test_only_the_mark_that_lacks_is_added(ext):
 
 def refused(whole):
     image = received(whole)
-    with pytest.raises(Unlabelled) as caught:
+    with pytest.raises(ImageUnmarked) as caught:
         labelled(image, Label())
     assert bytes(image.read()) == whole
     return str(caught.value)
@@ -213,7 +214,7 @@ def test_a_label_costs_one_copy_of_the_image():
 def test_a_large_file_that_takes_no_label_is_still_read_from_its_beginning():
     whole = picture("bmp") + bytes(5_000_000)
     with received(whole) as image:
-        with pytest.raises(Unlabelled):
+        with pytest.raises(ImageUnmarked):
             labelled(image, Label())
         assert image.read() == whole
 

@@ -14,6 +14,7 @@ from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     ImageExpired,
     ImageTooLarge,
+    ImageUnmarked,
     InvalidRequest,
     JobFailed,
     NoConnection,
@@ -48,6 +49,7 @@ ERRORS = {
     "unbilled copy": lambda: TransferError("an input cannot be read", billing="no"),
     "expired": lambda: ImageExpired("the link is dead"),
     "too large": lambda: ImageTooLarge("64 MiB"),
+    "unmarked": lambda: ImageUnmarked("no mark of origin"),
     "blocked": lambda: BlockedHost("loopback"),
     "no image": lambda: NotAnImage("HTML"),
     "set": lambda: TransferIncomplete("1 of 2", failures=[]),
@@ -131,6 +133,12 @@ EXPECTED = {
     ),
     "blocked": (
         ("unknown", "unknown", "told"),
+        ("submitted", "paid", "never"),
+        ("delivered", "paid", "never"),
+    ),
+    # Came inside the reply, its bytes are gone, and it is not bought again for lack of a mark.
+    "unmarked": (
+        ("done", "paid", "never"),
         ("submitted", "paid", "never"),
         ("delivered", "paid", "never"),
     ),

@@ -23,7 +23,9 @@ FIELDS = [
     "request_id",
     "created_at",
     "expires_at",
+    "operation",
     "origin",
+    "arrived_sha256",
 ]
 
 IMAGE = StoredImage(

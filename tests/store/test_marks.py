@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from airflow_provider_qwenimage.images.checked import labelled, receive_bytes
-from airflow_provider_qwenimage.images.label import Label
+from airflow_provider_qwenimage.images.checked import receive_bytes
+from airflow_provider_qwenimage.images.label import Label, labelled
 from airflow_provider_qwenimage.images.origin import TRAINED
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.storage.sources import read_sources

@@ -185,6 +185,7 @@ def test_a_generation_joins_what_came_with_what_was_asked():
         "created_at": "2025-11-21T04:00:00Z",
         "expires_at": "2025-11-22T04:00:00Z",
         "origin": None,
+        "operation": "generate",
     }
 
 

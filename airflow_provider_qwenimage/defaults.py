@@ -13,6 +13,8 @@ READ_TIMEOUT = 600.0  # seconds; what the vendor advises for several images or u
 # How a stored set is laid out unless its author says otherwise.
 IfExists = Literal["skip", "replace", "fail"]
 OnError = Literal["fail", "partial"]
+# What becomes of marks of origin: docs/origin.md.
+Provenance = Literal["keep", "require", "label"]
 
 FILENAME = "{index:03d}-{sha8}.{ext}"
 MANIFEST = "manifest.json"  # its presence means the set is complete

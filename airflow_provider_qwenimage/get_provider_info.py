@@ -147,6 +147,31 @@ _CONFIG: dict[str, Any] = {
             "example": "3600",
             "default": "900",
         },
+        "tc260_producer": {
+            "description": "Who answers for the images by China's GB 45438-2025: name or code (for a company the 18 "
+            "letters of its unified social credit code). Where set, provenance='label' adds the TC260 mark.",
+            "version_added": "0.2.0",
+            "type": "string",
+            "example": "91330000MA00000000",
+            "default": "",
+        },
+        "c2pa_certificate": {
+            "description": "Certificate with which provenance='label' signs images (extra c2pa): the chain in PEM, its "
+            "own certificate first, or the path of a file of it.",
+            "version_added": "0.2.0",
+            "type": "string",
+            "example": "/etc/airflow/c2pa.pem",
+            "default": "",
+        },
+        "c2pa_key": {
+            "description": "Private key of c2pa_certificate: PEM, or the path of a file of it. Better as c2pa_key_cmd "
+            "or c2pa_key_secret.",
+            "version_added": "0.2.0",
+            "type": "string",
+            "sensitive": True,
+            "example": "/run/secrets/c2pa.key",
+            "default": "",
+        },
         "gallery_aws_conn_id": {
             "description": "With which AWS connection the API server shows the images of runs so old that Airflow "
             "no longer knows the connection of their task.",

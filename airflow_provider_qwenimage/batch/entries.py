@@ -21,7 +21,7 @@ class Entry(BaseModel):
     :param position: of the request in the batch.
     :param state: see ``payment.consequences``.
     :param failures: of its n images those that did not come, by their place in the set.
-    :param reason: why it is ``refused`` or ``unknown``.
+    :param reason: why it is ``refused``, ``unknown``, or ``done`` without images: they lacked a mark of origin.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

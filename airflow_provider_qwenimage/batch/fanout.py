@@ -15,6 +15,7 @@ from airflow_provider_qwenimage.batch.verdict import Failed
 from airflow_provider_qwenimage.exceptions import (
     BudgetExceeded,
     GatewayUnreachable,
+    ImageUnmarked,
     InvalidRequest,
     OutcomeUnknown,
     PermanentRefusal,
@@ -174,6 +175,9 @@ def split(items: Iterable[Item], journal: Journal, *, resend: bool) -> tuple[lis
         if entry and following == "ask" and not resend:
             error = _earlier(entry)
             unknown[item.position] = Failed(error, consequence(error, state=entry.state))
+        elif entry and entry.state == "done" and entry.reason:  # without a mark, and no longer to be had
+            unmarked = ImageUnmarked(entry.reason)
+            unknown[item.position] = Failed(unmarked, consequence(unmarked, state="done"))
         elif following != "nothing":
             todo.append(item)
     return todo, unknown

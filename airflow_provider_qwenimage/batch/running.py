@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.entries import Entry
     from airflow_provider_qwenimage.batch.items import Batch
+    from airflow_provider_qwenimage.batch.verdict import Failed
     from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Origin, Outcome
@@ -91,9 +92,9 @@ class BatchRun:
                 resume=self.options.resume,
                 before=partial(self._refuse_foreign, store, batch.images),
             )
-            look_again(journal, store.prefix)
+            look_again(journal, store)
             self._affordable(batch, journal)
-            verdict = self._drive(self._fan(batch, journal, store, s3))
+            verdict = self._drive(self._fan(batch, journal, store, s3, self._unmarked(journal, store)))
             outcome = self._finish(verdict, store)
             journal.close(complete=outcome.manifest is not None)
         return verdict, outcome
@@ -104,6 +105,14 @@ class BatchRun:
             return AllowedInputs(self.options.inputs_from)
         file = rows_file(requests)
         return AllowedInputs.beside(file) if file else None
+
+    def _unmarked(self, journal: Journal, store: ImageStore) -> dict[int, Failed]:
+        """Return what earlier runs stored without the marks that this one asks for, and that gets none."""
+        if self.options.provenance == "keep":
+            return {}
+        from airflow_provider_qwenimage.batch.marks import mark_again
+
+        return mark_again(journal, store)
 
     def stop(self) -> None:
         """Let no further request begin; may be called from a signal handler or another thread."""
@@ -188,9 +197,12 @@ class BatchRun:
             filename=FILENAME,
             if_exists="replace",  # the place of an image is its name: what lies there is an earlier one of it
             max_concurrency=STORES,
+            provenance=self.options.provenance,
         )
 
-    async def _fan(self, batch: Batch, journal: Journal, store: ImageStore, s3: S3) -> Verdict:
+    async def _fan(
+        self, batch: Batch, journal: Journal, store: ImageStore, s3: S3, unmarked: dict[int, Failed]
+    ) -> Verdict:
         todo, unknown = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")
         progress = self._progress(batch, missing=len(todo), unknown=len(unknown))
         pace = Pace(concurrency=self.options.max_concurrency, per_minute=self.options.requests_per_minute)
@@ -221,9 +233,11 @@ class BatchRun:
                     progress=progress,
                 )
                 await self._watched(fan_out, progress, pace)
+        failed = {**unknown, **unmarked, **fan_out.failed}
         done = {place: entry for place, entry in journal.entries.items() if entry.state == "done"}
         paid = [entry for entry in journal.entries.values() if entry.state != "done" and entry.paid]
-        return Verdict(batch.items, done, {**unknown, **fan_out.failed}, fan_out.stopped, tuple(paid))
+        done = {place: entry for place, entry in done.items() if place not in failed}
+        return Verdict(batch.items, done, failed, fan_out.stopped, tuple(paid))
 
     async def _watched(self, fan_out: FanOut, progress: Progress, pace: Pace) -> None:
         """Work through the requests, telling how far it is, until they end or the task is told to."""

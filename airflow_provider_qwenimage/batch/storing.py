@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.journal import Journal
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.models.results import GeneratedImage, Generation
-    from airflow_provider_qwenimage.storage.prefix import Prefix
     from airflow_provider_qwenimage.storage.store import ImageStore
 
 log = logging.getLogger(__name__)
@@ -40,14 +39,18 @@ def may_write(name: str, *, total: int) -> bool:
     return match is not None and int(match[1]) < total
 
 
-def look_again(journal: Journal, prefix: Prefix) -> None:
+def look_again(journal: Journal, store: ImageStore) -> None:
     """
     Take back what the journal calls done and the bucket does not hold any more; nothing is bought for it.
 
     What a link may still lead to is fetched again, the rest is named as missing.
     """
     for entry in [entry for entry in journal.entries.values() if entry.state == "done"]:
-        gone = [image for image in entry.images if not prefix.holds(image)]
+        images = tuple(store.as_it_lies(image) for image in entry.images)
+        gone = [image for image in images if not store.prefix.holds(image)]
+        if images != entry.images:
+            entry = entry.model_copy(update={"images": images})  # noqa: PLW2901 - labelled by a run that died
+            journal.note(entry)
         if gone:
             log.warning("%s is not in the bucket any more (%d of its request)", gone[0].uri, len(gone))
             journal.note(_without(entry, gone))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage.exceptions import (
+    ImageUnmarked,
     InvalidRequest,
     OutcomeUnknown,
     PermanentRefusal,
@@ -32,6 +33,7 @@ _WORDS: dict[Cost, str] = {"unknown": "unknown", "paid": "paid", "nothing": "ref
 _KINDS = {  # word: what the message calls it
     "unknown": "may have been billed and did not arrive",
     "paid": "are paid and not stored yet",
+    "unmarked": "are paid and lack the mark of origin that provenance asks for",
     "refused": "failed unbilled",
     "untried": "were not sent",
 }
@@ -46,7 +48,7 @@ class Failed(NamedTuple):
     @property
     def word(self) -> str:
         """What it may have cost, in a word."""
-        return _WORDS[self.follows.cost]
+        return "unmarked" if isinstance(self.error, ImageUnmarked) else _WORDS[self.follows.cost]
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Verdict:
 
     def _gets_on(self, options: BatchOptions) -> bool:
         """Whether a retry gets on; what stopped the batch for good stops it again."""
-        if isinstance(self.stopped, (PermanentRefusal, InvalidRequest)):
+        if isinstance(self.stopped, (PermanentRefusal, InvalidRequest, ImageUnmarked)):
             return False
         resend = options.on_unknown_outcome == "resubmit"
         return bool(self.untried) or any(

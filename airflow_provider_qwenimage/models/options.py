@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from airflow_provider_qwenimage.defaults import (
     BATCH_CONCURRENCY,
@@ -15,6 +15,7 @@ from airflow_provider_qwenimage.defaults import (
     POLL_INTERVAL,
     IfExists,
     OnError,
+    Provenance,
 )
 from airflow_provider_qwenimage.models.coercion import (
     BlankIsNone,
@@ -43,6 +44,15 @@ class Options(BaseModel):
     on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
     on_partial: Literal["fail", "warn"] = "warn"
     max_cost: Cost = None
+    provenance: Provenance = "keep"
+
+    @model_validator(mode="after")
+    def _looks_at_bytes(self) -> Self:
+        if self.provenance != "keep" and not self.persist_to:
+            raise ValueError(
+                f"provenance: {self.provenance!r} needs persist_to, or belongs to the task that stores the images"
+            )
+        return self
 
 
 def _places(value: Any) -> Any:
@@ -80,6 +90,7 @@ class BatchOptions(BaseModel):
     max_cost: Cost = None
     on_error: Literal["fail", "continue"] = "fail"
     on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
+    provenance: Provenance = "keep"
     resume: bool = True
     poll_interval: Seconds = POLL_INTERVAL
     job_timeout: Seconds = JOB_TIMEOUT
@@ -94,6 +105,7 @@ class StoreOptions(BaseModel):
     :param if_exists: of an object under an image's name.
     :param max_concurrency: images under way at once; also bounds the memory.
     :param on_error: whether a set with failures is an error or a set with failures.
+    :param provenance: what becomes of marks of origin; see ``storage.provenance``.
     :param allow_private_hosts: of the qwenimage connection.
     :param verify: TLS verification of image hosts, or the path of a CA bundle.
     """
@@ -110,5 +122,6 @@ class StoreOptions(BaseModel):
         default=None, repr=False
     )
     on_error: OnError = "fail"
+    provenance: Provenance = "keep"
     allow_private_hosts: bool = False
     verify: bool | str = True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import BaseModel
 
+    from airflow_provider_qwenimage.defaults import Provenance
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Operation, Request
     from airflow_provider_qwenimage.models.results import Generation, Job
@@ -51,6 +52,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
     :param on_unknown_outcome: what a retry does when an earlier try may have been billed: ``fail`` or ``resubmit``.
     :param on_partial: some of n images failed: ``warn``, or ``fail`` after the paid ones were pushed.
     :param max_cost: refuse a request that may cost more, in the currency of the connection's prices.
+    :param provenance: of stored images: ``keep`` their marks of origin as they are, ``require`` one, or ``label`` them.
     :param retry_policy: ``QwenImageRetryPolicy`` by default (Airflow 3.3+); ``None`` for Airflow's own way.
     """
 
@@ -70,6 +72,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         "on_unknown_outcome",
         "on_partial",
         "max_cost",
+        "provenance",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
     operation: ClassVar[Operation]
@@ -94,6 +97,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
         max_cost: float | None = None,
+        provenance: Provenance = "keep",
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
@@ -115,6 +119,7 @@ class QwenImageBaseOperator(ImageBaseOperator):
         self.on_partial = on_partial
         self.max_cost = max_cost
         self.place: list[Any] | None = None
+        self.provenance = provenance
         self._job: Job | None = None
         self.refuse_mistakes()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.running import BatchRun
     from airflow_provider_qwenimage.batch.verdict import Verdict
+    from airflow_provider_qwenimage.defaults import Provenance
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
 
@@ -41,6 +42,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
     :param max_cost: refuse the batch before its first request when what is missing may cost more.
     :param on_error: ``fail`` begins nothing more after a failure; ``continue`` tries all and names the failures.
     :param on_unknown_outcome: whether a request that may have been billed is sent again: ``fail`` or ``resubmit``.
+    :param provenance: ``keep`` marks of origin as they are, ``require`` one of each image, or ``label`` them.
     :param resume: ``False`` lets a clear or another run pay anew; a retry never does.
     :param poll_interval: seconds between polls of a job.
     :param job_timeout: seconds since its submission after which a job is given up.
@@ -64,6 +66,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         "max_cost",
         "on_error",
         "on_unknown_outcome",
+        "provenance",
         "resume",
         "poll_interval",
         "job_timeout",
@@ -90,6 +93,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         max_cost: float | None = None,
         on_error: str = "fail",
         on_unknown_outcome: str = "fail",
+        provenance: Provenance = "keep",
         resume: bool = True,
         poll_interval: float = POLL_INTERVAL,
         job_timeout: float = JOB_TIMEOUT,
@@ -114,6 +118,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         self.max_cost = max_cost
         self.on_error = on_error
         self.on_unknown_outcome = on_unknown_outcome
+        self.provenance = provenance
         self.resume = resume
         self.poll_interval = poll_interval
         self.job_timeout = job_timeout

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_qwenimage.defaults import Provenance
     from airflow_provider_qwenimage.models.options import Options
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import Generation
@@ -71,6 +72,7 @@ class QwenImageEditOperator(_ImageTakingOperator):
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
         max_cost: float | None = None,
+        provenance: Provenance = "keep",
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
@@ -112,6 +114,7 @@ class QwenImageSequenceOperator(_ImageTakingOperator):
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
         max_cost: float | None = None,
+        provenance: Provenance = "keep",
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:
@@ -172,6 +175,7 @@ class QwenImageTranslateOperator(_ImageTakingOperator):
         on_unknown_outcome: str = "fail",
         on_partial: str = "warn",
         max_cost: float | None = None,
+        provenance: Provenance = "keep",
         retry_policy: Any = OUR_POLICY,
         **kwargs: Any,
     ) -> None:

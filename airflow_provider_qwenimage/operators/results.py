@@ -130,7 +130,7 @@ def deliver(
     inline = [image for image in generation.images if image.data is not None]
     try:
         if options.persist_to:
-            generation = _keep(operator, context, generation, ledger, options.persist_to)
+            generation = _keep(operator, context, generation, ledger, options)
         elif inline:
             raise rescue(inline, why="came inside the reply, and persist_to is not set")
     finally:
@@ -148,12 +148,12 @@ def deliver(
 
 
 def _keep(
-    operator: ImageBaseOperator, context: Context, generation: Generation, ledger: Ledger, prefix: str
+    operator: ImageBaseOperator, context: Context, generation: Generation, ledger: Ledger, options: Options
 ) -> Generation:
     """Store the images; a retry after a failure stores again and pays nothing."""
     inline = [image for image in generation.images if image.data is not None]
     try:
-        stored = persist(operator, context, generation, prefix)
+        stored = persist(operator, context, generation, options)
     except Exception as error:
         if inline:  # nothing but this process holds them
             raise rescue(inline, why=f"could not be stored: {redact(error)}") from error
@@ -199,7 +199,7 @@ def prepare(operator: ImageBaseOperator, context: Context, request: Request, opt
         _refuse_inline(operator.hook.settings.gateway, asked=request.parameters.get("response_format"))
         return
     try:
-        operator.store = _opened(operator, context, options.persist_to)
+        operator.store = _opened(operator, context, options)
     except TransferError as error:
         error.billing, error.advice = "no", f"Nothing was sent or billed. {error.advice}".strip()
         raise
@@ -230,30 +230,31 @@ def origin_of(context: Context) -> Origin:
     )
 
 
-def _opened(operator: ImageBaseOperator, context: Context, prefix: str) -> ImageStore:
+def _opened(operator: ImageBaseOperator, context: Context, options: Options) -> ImageStore:
     from airflow_provider_qwenimage.storage.store import open_store
 
     settings, origin = operator.hook.settings, origin_of(context)
+    place = {"s3_prefix": options.persist_to, "aws_conn_id": operator.aws_conn_id}
     try:
-        return open_store(
-            settings, origin=origin, s3=operator.s3, s3_prefix=prefix, aws_conn_id=operator.aws_conn_id
-        )
+        return open_store(settings, origin=origin, s3=operator.s3, provenance=options.provenance, **place)
     except InvalidRequest as error:
         # S3 names what it was given after other operators' arguments; here only one of them can be meant.
         field = "persist_to" if error.field in {"s3_prefix", "extra_args"} else error.field
         raise InvalidRequest(field, error.rule, advice="Choose another prefix.") from None
 
 
-def persist(operator: ImageBaseOperator, context: Context, generation: Generation, prefix: str) -> Generation:
+def persist(
+    operator: ImageBaseOperator, context: Context, generation: Generation, options: Options
+) -> Generation:
     """
-    Store the images under ``prefix``, push ``stored`` and ``manifest``, and return them with their S3 URIs.
+    Store the images under ``persist_to``, push ``stored`` and ``manifest``, and return them with their S3 URIs.
 
     :raises TransferIncomplete: some could not be stored; what is stored was pushed.
     """
     from airflow_provider_qwenimage.models.manifest import Failure
     from airflow_provider_qwenimage.models.results import ImageSource
 
-    with operator.store or _opened(operator, context, prefix) as store:
+    with operator.store or _opened(operator, context, options) as store:
         outcome = store.store_all(
             [ImageSource.of(image) for image in generation.images],
             places=[image.index for image in generation.images],

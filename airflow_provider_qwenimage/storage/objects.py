@@ -7,25 +7,25 @@ import re
 import sys
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import FILENAME, MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
-from airflow_provider_qwenimage.images.checked import Measured, receive
-from airflow_provider_qwenimage.images.formats import ImageFacts, extension
+from airflow_provider_qwenimage.images.checked import Measured, measure, receive
 from airflow_provider_qwenimage.images.origin import Marks
 from airflow_provider_qwenimage.models.manifest import StoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.images.checked import Downloaded
     from airflow_provider_qwenimage.models.results import ImageFields, ImageSource
     from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
+    from airflow_provider_qwenimage.storage.s3 import StoredObject
 
     # Writes an image under a name, exclusively or not; returns whether it did.
     Write = Callable[[str, bool], bool]
@@ -158,29 +158,54 @@ class ImageObjects:
         self._claims: dict[str, _Claim] = {}
         self._lock = threading.Lock()
 
+    def accepts(self, _: StoredImage) -> bool:
+        """Whether an image that is stored already may be used as it is."""
+        return True
+
     def upload(self, image: Downloaded, source: ImageSource, index: int) -> StoredImage:
         """Store an image whose bytes are at hand."""
 
         def write(name: str, exclusive: bool) -> bool:
-            kind = image.facts.content_type
-            return self._bucket.put(
-                name, image.body, content_type=kind, sha256=image.sha256, exclusive=exclusive
-            )
+            facts = {"content_type": image.facts.content_type, "sha256": image.sha256}
+            return self._bucket.put(name, image.body, **facts, metadata=image.metadata, exclusive=exclusive)
 
         return self._place(image, write, source, index)
 
+    def bring(self, stored: StoredObject, source: ImageSource, index: int, *, max_bytes: int) -> StoredImage:
+        """Store an image that lies in S3 already, by a copy on the server; it is read only as far as it must be."""
+        with stored:
+            image = measure(stored, max_bytes=max_bytes)
+        image = self.as_recorded(image, stored.uri, source.fields)
+        return self.copy(image, stored.uri, source, index, etag=stored.etag, metadata=stored.marks)
+
+    def as_recorded(self, image: Measured, uri: str, fields: ImageFields) -> Measured:
+        """Return an object's image with what records tell of it: its marks, and how its bytes arrived."""
+        known, marks = self._prefix.record(uri), image.facts.marks
+        if marks is None and fields.origin is not None:
+            marks = Marks.told(fields.origin)
+        arrived = known.arrived_sha256 if known and known.sha256 == image.sha256 else None
+        return replace(image, facts=replace(image.facts, marks=marks), arrived_sha256=arrived)
+
     def copy(
-        self, image: Measured, uri: str, source: ImageSource, index: int, *, etag: str | None = None
+        self,
+        image: Measured,
+        uri: str,
+        source: ImageSource,
+        index: int,
+        *,
+        etag: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> StoredImage:
         """
-        Store an image that lies in S3 already, by a copy on the server; where it lies as it should, by nothing.
+        Store an image that was measured already, by a copy on the server; where it lies as it should, by nothing.
 
         :param etag: refuse where the object at ``uri`` is another by now.
+        :param metadata: that tells of its marks, where nobody looked at its bytes.
         """
 
         def write(name: str, _: bool) -> bool:
-            kind = image.facts.content_type
-            self._bucket.copy(uri, name, content_type=kind, sha256=image.sha256, etag=etag)
+            facts = {"content_type": image.facts.content_type, "sha256": image.sha256}
+            self._bucket.copy(uri, name, **facts, metadata=image.metadata or metadata, etag=etag)
             return True
 
         return self._place(image, write, source, index, at=uri)
@@ -191,22 +216,22 @@ class ImageObjects:
         """Write an image under its name; images of one set that share name and bytes are written once."""
         name = self._filename.render(
             index=index,
-            sha256=image.sha256,
+            sha256=image.named_after,
             ext=image.facts.ext,
             fields=source.fields,
             map_index=self._map_index,
         )
-        mine = _Claim(index, image.sha256)
+        mine = _Claim(index, image.named_after)
         with self._lock:
             first = self._claims.get(name)
             # A request that was paid again brings other bytes for the same place.
             if first is None or first.index == index:
                 first = self._claims[name] = mine
-        if first.sha256 != image.sha256:
+        if first.sha256 != image.named_after:
             raise TransferError(f"Another image of the set is stored as {self._bucket.uri(name)}")
         if first is not mine:
             record = first.record.result()
-            return _record(record.uri, measured(record), source, index)
+            return _record(record.uri, Measured.recorded(record), source, index)
         try:
             uri, held = self._write_once(image, write, name, at=at)
         except BaseException as error:
@@ -227,44 +252,37 @@ class ImageObjects:
         if there is not None and rule == "fail":
             raise _taken(uri)
         if there is not None and rule == "skip":
-            if not self._filename.tells_content:
-                return uri, self._held(name)
+            signed = image.named_after != image.sha256
+            if not self._filename.tells_content or (signed and there == image.size):
+                return uri, self._held(name, image)
             if there == image.size:
                 return uri, image
-            log.debug("%s is cut short and is written again", uri)
+            log.debug("%s is cut short, or lacks our signature, and is written again", uri)
         self._prefix.withdraw()
         if write(name, rule != "replace" and there is None):
             log.debug("Stored %s", uri)
             telemetry.count_stored(image.size)
             return uri, image
         # Someone wrote it since the listing: another run, or our own request whose answer was lost.
-        held = self._held(name)
-        if rule == "fail" and held.sha256 != image.sha256:
+        held = self._held(name, image)
+        if rule == "fail" and held.named_after != image.named_after:
             raise _taken(uri)
         return uri, held
 
-    def _held(self, name: str) -> Measured:
-        """Return what an object that stays as it is truly holds."""
+    def _held(self, name: str, instead: Measured) -> Measured:
+        """Return what an object that stays as it is, in the place of another form of it, truly holds."""
         with self._bucket.open(name) as stored, receive(stored.chunks(), max_bytes=sys.maxsize) as image:
-            return Measured(image.size, image.sha256, image.facts)
-
-
-def measured(image: StoredImage) -> Measured:
-    """Return what the record of a stored image says of its bytes."""
-    facts = ImageFacts(
-        content_type=image.content_type,
-        ext=extension(image.content_type),
-        width=image.width,
-        height=image.height,
-        marks=None if image.origin is None else Marks.told(image.origin),
-    )
-    return Measured(size=image.bytes, sha256=image.sha256, facts=facts)
+            same = self._filename.tells_content or image.sha256 == instead.sha256
+            arrived = instead.arrived_sha256 if same else None
+            return Measured(image.size, image.sha256, image.facts, arrived_sha256=arrived)
 
 
 def _record(uri: str, image: Measured, source: ImageSource, index: int) -> StoredImage:
     read: dict[str, Any] = {"size": f"{image.facts.width}*{image.facts.height}"}
     if image.facts.marks is not None:  # of a copy nobody reads them again: what its record told still holds
         read["origin"] = image.facts.marks.as_json()
+    if image.arrived_sha256:
+        read["arrived_sha256"] = image.arrived_sha256
     return StoredImage(
         uri=uri,
         index=index,

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_qwenimage.defaults import MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.models.manifest import Manifest
-from airflow_provider_qwenimage.storage.s3 import split_object, split_prefix, stated_digest, translated
+from airflow_provider_qwenimage.storage.s3 import (
+    split_object,
+    split_prefix,
+    stated,
+    stated_digest,
+    translated,
+)
 from airflow_provider_qwenimage.wire.links import identity
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _READERS = 16
+_MOST_METADATA = 1900  # bytes of names and values; S3 takes 2048, and some servers count more than these
 
 
 class Bucket:
@@ -72,15 +79,17 @@ class Bucket:
         *,
         content_type: str,
         sha256: str,
+        metadata: Mapping[str, str] | None = None,
         exclusive: bool = False,
     ) -> bool:
         """
         Write an object; return whether it was written.
 
         :param sha256: hexadecimal; becomes metadata, and the checksum the server holds the bytes against.
+        :param metadata: further metadata, as far as S3 takes it beside the author's.
         :param exclusive: leave an object that exists alone, where the server honours the condition.
         """
-        facts = self._facts(content_type, sha256)
+        facts = self._facts(content_type, sha256, metadata)
         if facts.setdefault("ChecksumAlgorithm", "SHA256") == "SHA256":
             facts["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         return self._s3.put(self.uri(name), {**facts, "Body": body}, exclusive=exclusive)
@@ -92,14 +101,15 @@ class Bucket:
         facts["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(text).digest()).decode()
         self._s3.put(self.uri(name), facts, exclusive=False)
 
-    def copy(self, uri: str, name: str, *, content_type: str, sha256: str, etag: str | None = None) -> None:
+    def copy(self, uri: str, name: str, *, etag: str | None = None, **told: Any) -> None:
         """
         Copy an object on the server.
 
         :param etag: refuse where the object is another by now.
+        :param told: ``content_type``, ``sha256`` and ``metadata``, as ``put`` takes them.
         """
         bucket, key = split_object(uri)
-        facts: dict[str, Any] = {"MetadataDirective": "REPLACE", **self._facts(content_type, sha256)}
+        facts = {"MetadataDirective": "REPLACE", **self._facts(**told)}
         facts.setdefault("ChecksumAlgorithm", "SHA256")
         if "Tagging" in facts:
             facts["TaggingDirective"] = "REPLACE"
@@ -117,16 +127,19 @@ class Bucket:
         """Return the digest in an object's metadata, which every image of this provider has; ``None`` for none."""
         with translated("read", self.uri(name), self._s3.aws_conn_id):
             answer = self._s3.client.head_object(Bucket=self.name, Key=self.prefix + name)
-        return stated_digest(answer)
+        return stated_digest(stated(answer))
 
     def delete(self, name: str) -> None:
         """Remove an object."""
         with translated("delete", self.uri(name), self._s3.aws_conn_id):
             self._s3.client.delete_object(Bucket=self.name, Key=self.prefix + name)
 
-    def _facts(self, content_type: str, sha256: str) -> dict[str, Any]:
-        metadata = {**self._extra_args.get("Metadata", {}), "sha256": sha256}
-        return {**self._extra_args, "ContentType": content_type, "Metadata": metadata}
+    def _facts(self, content_type: str, sha256: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+        told = {**self._extra_args.get("Metadata", {}), "sha256": sha256}
+        for name, value in (metadata or {}).items():
+            if sum(map(len, (*told, *told.values(), name, value))) <= _MOST_METADATA:
+                told[name] = value
+        return {**self._extra_args, "ContentType": content_type, "Metadata": told}
 
 
 class Prefix:
@@ -152,6 +165,7 @@ class Prefix:
                 advice="Choose another s3_prefix, or if_exists='skip' or 'replace'.",
             )
         self._images = self._recall() if if_exists == "skip" else ()
+        self._by_uri = {image.uri: image for image in self._images}
         self._by_url: dict[str | None, list[StoredImage]] = defaultdict(list)
         for image in self._images:
             self._by_url[image.url].append(image)
@@ -163,6 +177,10 @@ class Prefix:
     def holds(self, image: StoredImage) -> bool:
         """Whether an image lay there, whole, when the prefix was listed."""
         return self._sizes.get(self._name(image)) == image.bytes
+
+    def lies_there(self, image: StoredImage) -> bool:
+        """Whether an object of its name lay there, whatever it holds."""
+        return self._name(image) in self._sizes
 
     def refuse_foreign(self, ours: Callable[[str], bool], *, known: Iterable[StoredImage]) -> None:
         """
@@ -194,6 +212,10 @@ class Prefix:
         if len({image.sha256 for image in found}) != 1:
             return None
         return next((image for image in found if image.index == index), found[0])
+
+    def record(self, uri: str) -> StoredImage | None:
+        """Return what an earlier run said of an object that is still there."""
+        return self._by_uri.get(uri)
 
     def withdraw(self) -> None:
         """Take back what manifests say of objects that may change; called before each write, acts once."""

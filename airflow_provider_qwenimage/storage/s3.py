@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_qwenimage.defaults import MAX_CONCURRENCY
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+from airflow_provider_qwenimage.images.origin import TOLD_IN_METADATA
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
@@ -68,15 +69,25 @@ class StoredObject:
     """
     An object that is being read; ``body`` must be closed.
 
-    :param sha256: of its bytes, as its metadata tells; ``None`` where it does not.
+    :param metadata: the author's and ours, names in lower case.
     :param etag: empty where the server gives none.
     """
 
     uri: str
     size: int
-    sha256: str | None
+    metadata: Mapping[str, str]
     etag: str
     body: Any
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of its bytes, as its metadata tells; ``None`` where it does not."""
+        return stated_digest(self.metadata)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What its metadata tells of its marks of origin, and of how its bytes arrived."""
+        return {name: value for name, value in self.metadata.items() if name in TOLD_IN_METADATA}
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they arrive."""
@@ -142,7 +153,7 @@ class S3:
         return StoredObject(
             uri=uri,
             size=answer["ContentLength"],
-            sha256=stated_digest(answer),
+            metadata=stated(answer),
             etag=answer.get("ETag", ""),
             body=answer["Body"],
         )
@@ -220,12 +231,15 @@ def _names_condition(error: Any) -> bool:
     return said.get("Code") == "NotImplemented" or "none-match" in str(said.get("Message", "")).lower()
 
 
-def stated_digest(answer: Mapping[str, Any]) -> str | None:
+def stated(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return the user metadata of an object; some servers capitalise its names."""
+    return {name.lower(): str(value) for name, value in answer.get("Metadata", {}).items()}
+
+
+def stated_digest(metadata: Mapping[str, str]) -> str | None:
     """Return the digest that the metadata of an object states, ``None`` where it states none."""
-    # Some servers capitalise the names of user metadata.
-    metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-    stated = str(metadata.get("sha256", "")).lower()
-    return stated if _SHA256.fullmatch(stated) else None
+    digest = metadata.get("sha256", "").lower()
+    return digest if _SHA256.fullmatch(digest) else None
 
 
 def _sign_links_with_version_4(signature_version: str, **_: Any) -> str | None:

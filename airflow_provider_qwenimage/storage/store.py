@@ -22,21 +22,22 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import QwenImageError, TransferError
-from airflow_provider_qwenimage.images.checked import measure, receive_bytes, receive_data_url
+from airflow_provider_qwenimage.images.checked import Measured, receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
 from airflow_provider_qwenimage.models.coercion import build
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, Outcome, StoredImage
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.payment.consequences import consequence
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.objects import Filename, ImageObjects, measured
+from airflow_provider_qwenimage.storage.objects import Filename, ImageObjects
 from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
 from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.links import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from airflow_provider_qwenimage.defaults import Provenance
     from airflow_provider_qwenimage.images.checked import Downloaded
     from airflow_provider_qwenimage.models.results import ImageSource
 
@@ -122,6 +123,7 @@ class ImageStore:
                 S3(options.aws_conn_id, max_connections=options.max_concurrency)
             )
             self._downloads = opened.enter_context(downloads or self._downloading(authorize))
+            objects = _objects(options.provenance)
             self._bucket = Bucket(options.s3_prefix, self._s3, extra_args=options.extra_args)
             self._prefix = Prefix(
                 self._bucket,
@@ -130,7 +132,7 @@ class ImageStore:
                 deep=self._filename.has_folders,
             )
             self._opened = opened.pop_all()
-        self._objects = ImageObjects(
+        self._objects = objects(
             self._bucket,
             self._prefix,
             self._filename,
@@ -148,6 +150,19 @@ class ImageStore:
     def prefix(self) -> Prefix:
         """What lay there when the store was opened."""
         return self._prefix
+
+    def accepts(self, stored: StoredImage) -> bool:
+        """Whether an image that is stored already carries the marks that are asked for, as its record tells."""
+        return self._objects.accepts(stored)
+
+    def as_it_lies(self, stored: StoredImage) -> StoredImage:
+        """Return the record of an image, or of its labelled form, which a run wrote in its place and did not record."""
+        if self._prefix.holds(stored) or not self._prefix.lies_there(stored):
+            return stored
+        from airflow_provider_qwenimage.storage.provenance import labelled_since
+
+        with self._s3.open(stored.uri) as there:
+            return labelled_since(stored, there)
 
     def store_all(
         self, sources: Sequence[ImageSource], *, missing: Sequence[Failure] = (), places: Sequence[int] = ()
@@ -201,15 +216,18 @@ class ImageStore:
     def _stored(self, source: ImageSource, index: int) -> StoredImage:
         if self.options.if_exists == "skip" and source.kind == "http":
             known = self._prefix.find(source.location, index)
-            if known is not None:
+            if known is not None and self._objects.accepts(known):
                 # Without a request to its host, whatever became of the link; under another name, by a copy.
-                return self._objects.copy(measured(known), known.uri, source, index)
+                return self._objects.copy(Measured.recorded(known), known.uri, source, index)
+            if known is not None:
+                return self._brought(known.uri, source, index)
         if source.kind == "s3":
-            with self._s3.open(source.location) as stored:
-                image = measure(stored, max_bytes=self.options.max_image_bytes)
-            return self._objects.copy(image, source.location, source, index, etag=stored.etag)
+            return self._brought(source.location, source, index)
         with self._arrival(source) as arrived:
             return self._objects.upload(arrived, source, index)
+
+    def _brought(self, uri: str, source: ImageSource, index: int) -> StoredImage:
+        return self._objects.bring(self._s3.open(uri), source, index, max_bytes=self.options.max_image_bytes)
 
     def finish(
         self,
@@ -254,6 +272,15 @@ class ImageStore:
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise TransferError("The task was stopped")
+
+
+def _objects(provenance: Provenance) -> Callable[..., ImageObjects]:
+    """Return what puts images under their names; what may alter or refuse them is loaded only for that."""
+    if provenance == "keep":
+        return ImageObjects
+    from airflow_provider_qwenimage.storage.provenance import demanded
+
+    return demanded(provenance)
 
 
 def _is_met_again(error: Exception) -> bool:

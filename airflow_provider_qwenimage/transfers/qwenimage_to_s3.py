@@ -10,6 +10,7 @@ from airflow_provider_qwenimage.defaults import (
     MAX_IMAGE_BYTES,
     IfExists,
     OnError,
+    Provenance,
 )
 from airflow_provider_qwenimage.exceptions import NoConnection
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 class QwenImageToS3Operator(ImageBaseOperator):
     """
-    Copy generated images to S3, unaltered, and describe them in ``manifest.json`` under the prefix.
+    Copy generated images to S3, and describe them in ``manifest.json`` under the prefix.
 
     Returns the ``s3://`` URIs in input order; pushes ``stored``, ``manifest`` and, where there are any,
     ``failures``; gives each outlet ``extra = {"manifest", "count"}``. A retry duplicates and buys nothing.
@@ -45,6 +46,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
     :param max_image_bytes: of one image.
     :param extra_args: for every object, as ``S3Hook`` takes them: ``ACL``, ``StorageClass``, …
     :param on_error: ``fail``, or ``partial``: succeed with failures in the manifest, if any image is stored.
+    :param provenance: ``keep`` marks of origin as they are, ``require`` one of each image, or ``label`` them.
     """
 
     template_fields: Sequence[str] = (
@@ -58,6 +60,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
         "max_image_bytes",
         "extra_args",
         "on_error",
+        "provenance",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"images": "json", "extra_args": "json"}
     ui_color = "#e8f0e4"
@@ -75,6 +78,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
         max_image_bytes: int | str = MAX_IMAGE_BYTES,
         extra_args: Mapping[str, Any] | str | None = None,
         on_error: OnError = "fail",
+        provenance: Provenance = "keep",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -88,6 +92,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
         self.max_image_bytes = max_image_bytes
         self.extra_args = extra_args
         self.on_error = on_error
+        self.provenance = provenance
         self.outcome: Outcome | None = None  # what was stored, for links and lineage
         self.refuse_mistakes()
 
@@ -157,6 +162,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
             max_image_bytes=self.max_image_bytes,
             extra_args=self.extra_args,
             on_error=self.on_error,
+            provenance=self.provenance,
         )
 
     def _settings(self) -> Settings | None:

@@ -41,6 +41,7 @@ MISTAKES = [
             ("on_unknown_outcome", "resumbit"),
             ("poll_interval", 0),
             ("job_timeout", "soon"),
+            ("provenance", "mark"),
         ]
     ],
     *[(kind, name, value) for kind in ASKING for name, value in [("prompt", " "), ("on_partial", "ignore")]],
@@ -55,6 +56,7 @@ MISTAKES = [
     (QwenImageToS3Operator, "max_concurrency", 0),
     (QwenImageToS3Operator, "max_image_bytes", "1 MiB"),
     (QwenImageToS3Operator, "on_error", "continue"),
+    (QwenImageToS3Operator, "provenance", "sign"),
 ]
 
 

@@ -19,7 +19,7 @@ from airflow_provider_qwenimage.operators.qwenimage import (
 SHARED = (
     "prompt", "model", "size", "n", "negative_prompt", "seed", "parameters", "qwenimage_conn_id", "persist_to",
     "aws_conn_id", "deferrable", "poll_interval", "job_timeout", "on_unknown_outcome", "on_partial", "max_cost",
-    "retry_policy",
+    "provenance", "retry_policy",
 )  # fmt: skip
 OPERATORS = {
     QwenImageGenerateOperator: {*SHARED},
@@ -38,7 +38,7 @@ WRITTEN = {
     "deferrable": True, "poll_interval": 1.5, "job_timeout": 60.0, "on_unknown_outcome": "resubmit", "on_partial": "fail",
     "max_cost": 2.5,
     "retry_policy": None, "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "inputs_from": ["data"], "max_concurrency": 2,
-    "requests_per_minute": 9, "max_images": 7, "on_error": "continue", "resume": False,
+    "requests_per_minute": 9, "max_images": 7, "on_error": "continue", "resume": False, "provenance": "label",
 }  # fmt: skip
 
 

@@ -61,7 +61,8 @@ class Measured:
     @property
     def metadata(self) -> dict[str, str]:
         """What the metadata of its object tells beside the digest: its marks, and how its bytes arrived."""
-        told = self.facts.marks.as_metadata() if self.facts.marks else {}
+        marks = self.facts.marks
+        told = {} if marks in (None, Marks()) else marks.as_metadata()
         return told | ({ARRIVED: self.arrived_sha256} if self.arrived_sha256 else {})
 
     @property

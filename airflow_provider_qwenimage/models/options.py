@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_qwenimage.defaults import (
     BATCH_CONCURRENCY,
@@ -45,14 +45,6 @@ class Options(BaseModel):
     on_partial: Literal["fail", "warn"] = "warn"
     max_cost: Cost = None
     provenance: Provenance = "keep"
-
-    @model_validator(mode="after")
-    def _looks_at_bytes(self) -> Self:
-        if self.provenance != "keep" and not self.persist_to:
-            raise ValueError(
-                f"provenance: {self.provenance!r} needs persist_to, or belongs to the task that stores the images"
-            )
-        return self
 
 
 def _places(value: Any) -> Any:

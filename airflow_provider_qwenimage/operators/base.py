@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.exceptions import restore
+from airflow_provider_qwenimage.exceptions import InvalidRequest, restore
 from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
@@ -213,6 +213,9 @@ class QwenImageBaseOperator(ImageBaseOperator):
         options = build(Options, **{name: getattr(self, name) for name in Options.model_fields})
         if options.persist_to:
             split_prefix(options.persist_to, field="persist_to")
+        elif options.provenance != "keep":
+            rule = f"{options.provenance!r} needs persist_to, or belongs to the task that stores the images"
+            raise InvalidRequest("provenance", rule)
         return options
 
     def _ledger(self, context: Context, request: Request) -> Ledger:

@@ -76,7 +76,7 @@ def _octet_stream(content: bytes, _: State) -> ASGIApp:
 
 def _given(content: bytes, state: State) -> ASGIApp:
     given = base64.b64decode(state.settings.given_file)
-    return Response(given or content, media_type=_PNG)
+    return Response(given or content, media_type="application/octet-stream")
 
 
 def _huge(content: bytes, state: State) -> ASGIApp:

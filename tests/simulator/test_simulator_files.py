@@ -58,7 +58,7 @@ def test_an_authorization_header_on_a_file_is_counted(sim, call, url):
         ("file_svg", 200, (b"<svg", "image/svg+xml")),
         ("file_jpeg", 200, (b"\xff\xd8\xff", "image/png")),
         ("file_octet_stream", 200, (b"\x89PNG", "application/octet-stream")),
-        ("file_given", 200, (b"\x89PNG", "image/png")),
+        ("file_given", 200, (b"\x89PNG", "application/octet-stream")),
         ("file_slow", 200, (b"\x89PNG", "image/png")),
     ],
 )
@@ -122,6 +122,12 @@ def test_redirects_lead_to_a_good_file_in_circles_or_astray(sim, call, url):
     ):
         sim.fault(name)
         assert call.client.get(url).headers["location"].startswith(target)
+
+
+def test_a_file_that_is_given_is_served_as_it_is(call, url):
+    call.client.post(call.sim.url + "/_settings", json={"given_file": "R0lGODlh"})
+    call.sim.fault("file_given")
+    assert call.client.get(url).content == b"GIF89a"
 
 
 def test_every_file_fault_changes_what_a_get_sees(sim, call, url):

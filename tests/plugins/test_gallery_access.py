@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from airflow_provider_qwenimage.images.origin import TRAINED
+from images.marked import LABEL, exiv2_xmp, picture, signed
 from plugins.conftest import look_up
 from plugins.people import BEN
 
 PAGES = ("gallery", "image", "manifest")
+MARKED = {
+    "c2pa": signed(picture("png"), "png"),
+    "xmp": exiv2_xmp(picture("png"), {"Xmp.iptcExt.DigitalSourceType": TRAINED}),
+    "tc260": exiv2_xmp(picture("jpg"), {"Xmp.TC260.AIGC": json.dumps(LABEL)}),
+}
 
 
 @pytest.mark.parametrize("page", [*PAGES, "static/main.js"])
@@ -48,6 +57,20 @@ def test_the_image_is_served_as_it_was_stored(anna, shown):
     assert answer.content == (shown.s3.folder / bucket / key).read_bytes()
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-length"] == str(shown.stored[0]["bytes"])
+
+
+@pytest.mark.parametrize("mark", MARKED)
+def test_marks_of_origin_are_served_byte_for_byte(anna, shown, mark):
+    whole, image, client = MARKED[mark], shown.stored[0], shown.s3.client()
+    bucket, _, key = image["uri"].removeprefix("s3://").partition("/")
+    place = {"Bucket": bucket, "Key": key, "Metadata": {"sha256": image["sha256"]}}  # as its record has it
+    stored = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    client.put_object(**place, Body=whole)
+    try:
+        for download in ("false", "true"):
+            assert anna.get("/qwenimage/image", params=shown.query(download=download)).content == whole
+    finally:
+        client.put_object(**place, Body=stored)
 
 
 def test_an_image_that_is_shown_again_is_not_sent_again(anna, shown):

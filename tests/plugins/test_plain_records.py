@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_qwenimage.images.origin import Marks
 from airflow_provider_qwenimage.plugins import qwenimage
 
-PLAIN = Path(qwenimage.__file__).parent / "gallery" / "plain.js"
+GALLERY = Path(qwenimage.__file__).parent / "gallery"
+PLAIN = GALLERY / "plain.js"
 # An object with these two throws wherever a text is made of it: that blanked the tab.
 BAD = {"toString": 1, "valueOf": 1}
 SCRIPT = """
@@ -47,4 +49,42 @@ def test_an_object_in_the_place_of_a_text_is_left_out(tmp_path):
     for shown, as_text in bad:
         assert {name: value for name, value in shown.items() if value is not None} == {"owner": "owner"}
         assert as_text is None
+    assert good[0]["origin"] is None
     assert (good[0]["prompt"], good[0]["width"], good[0]["index"]) == ("a mug", 7, None)
+
+
+MARKS = """
+import { isMarked, marks } from "./marks.mjs";
+import { plain } from "./plain.mjs";
+const records = JSON.parse(process.argv[2]).map((origin) => plain({ origin }));
+console.log(JSON.stringify(records.map((record) => [marks(record), isMarked(record)])));
+"""
+TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_marks_are_told_in_words_and_by_the_rule_of_the_task(tmp_path):
+    for name in ("plain", "marks"):
+        shutil.copy(GALLERY / f"{name}.js", tmp_path / f"{name}.mjs")
+    (tmp_path / "run.mjs").write_text(MARKS)
+    none = {"c2pa": False, "digital_source_type": None, "tc260": None}
+    cases = [
+        (none, "none"),
+        ({**none, "c2pa": True}, "C2PA"),
+        ({**none, "c2pa": True, "c2pa_state": "Invalid"}, "C2PA (Invalid)"),
+        ({**none, "digital_source_type": f"{TERMS}compositeSynthetic"}, "compositeSynthetic"),
+        ({**none, "digital_source_type": f"{TERMS}digitalCapture"}, "digitalCapture"),
+        (
+            {**none, "digital_source_type": f"{TERMS}digitalCapture | {TERMS}trainedAlgorithmicMedia"},
+            "digitalCapture, trainedAlgorithmicMedia",
+        ),
+        ({**none, "tc260": {"Label": "1"}}, "TC260"),
+    ]
+    odd = [None, [1], 7, "c2pa", {"c2pa": BAD, "digital_source_type": BAD, "tc260": 1}]
+
+    given = json.dumps([*(origin for origin, _ in cases), *odd])
+    ran = subprocess.run(["node", tmp_path / "run.mjs", given], capture_output=True, text=True, check=True)
+
+    told = json.loads(ran.stdout)
+    assert told[: len(cases)] == [[words, Marks.told(origin).generated] for origin, words in cases]
+    assert told[len(cases) :] == [["not looked for", False]] * 4 + [["none", False]]

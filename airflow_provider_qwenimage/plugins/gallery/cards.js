@@ -1,5 +1,6 @@
 // Draws images and failures. All text is set as text: a prompt is never HTML.
 
+import { marks } from "./marks.js";
 import { downloadAddress, imageAddress } from "./scope.js";
 
 export function element(name, properties = {}, ...children) {
@@ -28,6 +29,7 @@ function facts(image) {
     ["Size", [pixels, isNumber(image.bytes) ? size(image.bytes) : null].filter(Boolean).join(", ")],
     ["Seed", image.seed],
     ["Cost", isNumber(image.cost) ? money(image.cost, image.currency) : null],
+    ["Mark", image.uri ? marks(image) : null],
     ["Task", image.owner.name],
     ["Request", image.request_id],
     ["URI", image.uri],

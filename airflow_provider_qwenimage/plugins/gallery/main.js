@@ -3,14 +3,15 @@
 import { Refused } from "./api.js";
 import { card, element, failure, money, text } from "./cards.js";
 import { collect } from "./collect.js";
+import { isMarked } from "./marks.js";
 import { manifestAddress, scope } from "./scope.js";
 import { followTheme } from "./theme.js";
 import { Viewer } from "./viewer.js";
 
 const STEP = 36; // cards drawn at a time
 const find = (id) => document.getElementById(id);
-const ids = ["grid", "more", "filter", "summary", "notice", "failures", "manifest"];
-const [grid, more, filter, summary, notice, failures, manifest] = ids.map(find);
+const ids = ["grid", "more", "filter", "unmarked", "summary", "notice", "failures", "manifest"];
+const [grid, more, filter, unmarked, summary, notice, failures, manifest] = ids.map(find);
 const viewer = new Viewer();
 
 let images = [];
@@ -44,7 +45,8 @@ function order(one, other) {
 
 function select() {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-  shown = images.filter((image) => words.every((word) => text(image).includes(word)));
+  const wanted = images.filter((image) => words.every((word) => text(image).includes(word)));
+  shown = unmarked.checked ? wanted.filter((image) => image.uri && !isMarked(image)) : wanted;
 }
 
 function redraw() {
@@ -149,6 +151,7 @@ async function read() {
 
 followTheme();
 filter.addEventListener("input", redraw);
+unmarked.addEventListener("change", redraw);
 find("refresh").addEventListener("click", read);
 addEventListener("scroll", draw, { passive: true });
 addEventListener("resize", draw, { passive: true });

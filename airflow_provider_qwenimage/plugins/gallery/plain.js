@@ -6,9 +6,18 @@ const NUMBERS = ["index", "width", "height", "bytes", "seed", "cost"];
 /** A text, `null` for anything else. */
 export const text = (value) => (typeof value === "string" ? value : null);
 
+/** What is told of marks of origin, `null` where nobody looked. */
+function origin(told) {
+  if (typeof told !== "object" || told === null || Array.isArray(told)) {
+    return null;
+  }
+  const tc260 = typeof told.tc260 === "object" && told.tc260 !== null;
+  return { c2pa: told.c2pa === true, state: text(told.c2pa_state), type: text(told.digital_source_type), tc260 };
+}
+
 /** What the page shows of an image, or of what one cost. */
 export function plain(record, owner) {
-  const kept = { owner };
+  const kept = { owner, origin: origin(record?.origin) };
   for (const name of TEXTS) {
     kept[name] = text(record?.[name]);
   }

@@ -19,6 +19,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.labels import label
 from benchmarks.measuring import ROUNDS, environ, rounds, servers, table
 from benchmarks.on_airflow import mapped
 from demo.local_s3 import rclone_program
@@ -207,7 +208,7 @@ def machine() -> None:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (imports, generate, copy, memory, batch, growth, mapped)
+    each.__name__: each for each in (imports, generate, copy, memory, batch, growth, label, mapped)
 }
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_qwenimage.defaults import MAX_CONCURRENCY
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
-from airflow_provider_qwenimage.images.origin import TOLD_IN_METADATA
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
@@ -87,6 +86,8 @@ class StoredObject:
     @property
     def marks(self) -> dict[str, str]:
         """What its metadata tells of its marks of origin, and of how its bytes arrived."""
+        from airflow_provider_qwenimage.images.origin import TOLD_IN_METADATA
+
         return {name: value for name, value in self.metadata.items() if name in TOLD_IN_METADATA}
 
     def chunks(self) -> Iterator[bytes]:

@@ -240,7 +240,11 @@ def test_what_an_unfinished_batch_cost_is_in_its_tab_and_in_the_total_of_the_run
 
 def test_five_hundred_images_are_drawn_as_they_are_looked_at(airflow, browser, run):
     stored = airflow.xcom(run, "store", "stored")
+    signed = {**stored[0]["origin"], "c2pa": True, "c2pa_state": "Valid"}
     many = [{**stored[index % 4], "index": index, "seed": index} for index in range(500)]
+    many[:3] = [
+        {**image, "origin": origin} for image, origin in zip(many, (signed, signed, None), strict=False)
+    ]
     path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/lay_out/xcomEntries"
     airflow.call("POST", path, json={"key": "stored", "value": many, "map_index": -1})
     browser.open(page(run, "lay_out", "plugin/qwenimage"))
@@ -256,6 +260,22 @@ def test_five_hundred_images_are_drawn_as_they_are_looked_at(airflow, browser, r
         browser.wait(reached_the_end, "the last image")
         last = "return [...document.querySelectorAll('#grid img')].at(-1).naturalWidth"
         browser.wait(lambda: browser.driver.execute_script(last) > 0, "the last picture")
+
+
+def test_what_has_no_mark_of_origin_is_found_among_them(browser):
+    told = "return [...document.querySelectorAll('dt')].filter((it) => it.textContent === 'Mark')"
+    told += ".slice(0, 4).map((it) => it.nextElementSibling.textContent)"
+    with browser.frame():
+        marks = browser.driver.execute_script(told)
+        assert marks == ["C2PA (Valid)", "C2PA (Valid)", "not looked for", "none"]
+        browser.click("#unmarked")
+        browser.see("498 of 500 images")
+        assert browser.driver.execute_script(told)[:2] == ["not looked for", "none"]
+        browser.click("#unmarked")
+        browser.see("500 images")
+        browser.find("#filter").send_keys("c2pa")
+        browser.see("2 of 500 images")
+    assert browser.complaints() == []
 
 
 def test_a_task_that_failed_says_why(airflow, browser):

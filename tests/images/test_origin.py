@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tracemalloc
 import zlib
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from airflow_provider_qwenimage.images.formats import inspect
+from airflow_provider_qwenimage.images.formats import MOST_NOTED, inspect
 from airflow_provider_qwenimage.images.origin import TRAINED, Marks, Piece, read_marks
 from images.marked import (
     LABEL,
@@ -210,3 +211,27 @@ def test_a_signature_is_seen_behind_any_number_of_other_marks():
 def test_where_only_the_head_is_looked_at_no_mark_is_told_or_denied():
     whole = png_with(xmp_chunk(packet(SOURCE)))
     assert inspect(whole, len(whole), proof="head").marks is None
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_ten_megabytes_of_xmp_are_read_within_bounds(deflated, place):
+    filler = "<rdf:Description>" + "x" * 10_000_000 + "</rdf:Description>"
+    text = packet(SOURCE + filler if place == "before" else filler + SOURCE)
+    head = b"XML:com.adobe.xmp\0" + (b"\1" if deflated else b"\0") + bytes(3)
+    whole = png_with((b"iTXt", head + (zlib.compress(text) if deflated else text)))
+    tracemalloc.start()
+    try:
+        found = marks(whole)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MOST_NOTED
+    finally:
+        tracemalloc.stop()
+    assert found == Marks(digital_source_type=TRAINED if place == "before" else None)
+
+
+def test_boxes_nested_in_an_avif_are_walked_no_deeper_than_their_names():
+    whole = picture("avif")
+    inner = b""
+    for _ in range(20_000):
+        inner = struct.pack(">I", 8 + len(inner)) + b"meta" + inner if len(inner) < 1 << 20 else inner
+    assert marks(whole + struct.pack(">I", 8 + len(inner)) + b"free" + inner) == Marks()

@@ -7,6 +7,7 @@ import io
 import random
 import socket
 from functools import partial
+from zlib import crc32
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -143,6 +144,42 @@ def test_bytes_that_only_look_like_a_manifest_are_told_as_they_are():
     odd = whole[:2] + b"\xff\xeb" + (len(jumbf) + 2).to_bytes(2, "big") + jumbf + whole[2:]
     marks = received(odd).facts.marks
     assert marks.c2pa_state in (None, "Invalid")
+
+
+def box(kind, body):
+    return (8 + len(body)).to_bytes(4, "big") + kind + body
+
+
+def store_of(claim):
+    """A store of manifests with one claim in it, as far as anybody needs to read to find the claim."""
+
+    def described(kind, label, body):
+        about = bytes.fromhex(f"{kind}00110010800000aa00389b71") + b"\3" + label + b"\0"
+        return box(b"jumb", box(b"jumd", about) + body)
+
+    inner = described("6332636c", b"c2pa.claim.v2", box(b"cbor", claim))
+    return described("63327061", b"c2pa", described("63326d61", b"urn:c2pa:1", inner))
+
+
+def nested(depth):
+    about = box(b"jumd", bytes.fromhex("6332706100110010800000aa00389b71") + b"\3c2pa\0")
+    each = 8 + len(about)
+    return b"".join((each * (depth - level)).to_bytes(4, "big") + b"jumb" + about for level in range(depth))
+
+
+@pytest.mark.parametrize(
+    "store",
+    [nested(100_000), store_of(b"\x81" * 1_000_000 + b"\0"), store_of(b"\x9b" + b"\xff" * 8), bytes(100_000)],
+    ids=["nested boxes", "nested lists", "a list without end", "nothing"],
+)
+def test_a_manifest_made_to_hurt_is_told_as_it_is(store):
+    whole = picture("png")
+    chunk = b"caBX" + store
+    odd = whole[:33] + len(store).to_bytes(4, "big") + chunk + crc32(chunk).to_bytes(4, "big") + whole[33:]
+    image = received(odd)
+    assert image.facts.marks.c2pa
+    assert image.facts.marks.c2pa_state in (None, "Invalid")
+    assert labelled(image, Label()) is image
 
 
 def mistakes():

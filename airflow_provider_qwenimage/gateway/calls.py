@@ -15,9 +15,9 @@ from airflow_provider_qwenimage.exceptions import (
     JobFailed,
     QwenImageError,
 )
+from airflow_provider_qwenimage.gateway.account.line import job_ended
 from airflow_provider_qwenimage.gateway.account.polls import PollTurns
-from airflow_provider_qwenimage.gateway.account.store import adrive, drive
-from airflow_provider_qwenimage.gateway.account.turn import Turn, account, job_ended
+from airflow_provider_qwenimage.gateway.account.turn import Turn, account, adrive, drive
 from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.ledger import not_taken

@@ -130,11 +130,13 @@ class Settings(BaseModel):
         price = self.price(request.model)
         return None if price is None else price.cost(Asked.of(request))
 
-    def allowed(self, model: str, *, is_job: bool) -> Allowed:
-        """Return how fast and how many at once requests for ``model`` may be."""
+    def allowed(self, model: str, *, is_job: bool) -> Allowed | None:
+        """Return how fast and how many at once requests for ``model`` may be, ``None`` where nothing is known of it."""
         here = self.endpoint.base_url
-        at_vendor = here == self.gateway.base_url or here.endswith(_WORKSPACES)
-        return allowed(self.limits, model, self.gateway, at_vendor=at_vendor, is_job=is_job)
+        at_vendor = self.gateway.rates and (here == self.gateway.base_url or here.endswith(_WORKSPACES))
+        if self.limits is None and not at_vendor:
+            return None
+        return allowed(self.limits, model, is_job=is_job)
 
     @property
     def verify(self) -> bool | str:

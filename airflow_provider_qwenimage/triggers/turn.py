@@ -58,8 +58,8 @@ class QwenImageTurnTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Emit ``{"place": …}``; where the line cannot be seen from here, the worker looks for itself."""
-        from airflow_provider_qwenimage.gateway.account.store import adrive
-        from airflow_provider_qwenimage.gateway.account.turn import Place, account, looked
+        from airflow_provider_qwenimage.gateway.account.line import looked
+        from airflow_provider_qwenimage.gateway.account.turn import Place, account, adrive
 
         try:
             async with shared_hook(self.qwenimage_conn_id) as hook:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_qwenimage.catalog.models import model as row_of
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, Count
-
-if TYPE_CHECKING:
-    from airflow_provider_qwenimage.catalog import Gateway
 
 # A vendor may count by the second or by the minute, from any moment on: requests that leave exactly as fast as it
 # allows arrive, now and then, one too many within its second.
@@ -97,20 +94,15 @@ def spaced(gap: float) -> float:
     return gap + _MARGIN * min(gap, 1.0)
 
 
-def allowed(limits: Limits | None, model: str, gateway: Gateway, *, at_vendor: bool, is_job: bool) -> Allowed:
-    """
-    Return what bounds a request: the connection's limits, else the catalogue's row.
-
-    :param at_vendor: the connection leads to the gateway's own host; what another host bears nobody has published.
-    """
+def allowed(limits: Limits | None, model: str, *, is_job: bool) -> Allowed:
+    """Return what bounds a request: the connection's limits, else the catalogue's row."""
     if limits is not None:
         return Allowed(limits, limits.of(model))
-    row = row_of(model) if at_vendor and gateway.rates else None
+    row = row_of(model)
     if row is None or row.rate is None or row.rate.sure == "T":
         return Allowed(_NONE, _NONE)
     rate = row.rate
     per_minute = rate.requests * (60.0 if rate.per == "second" else 1.0)
     # What the vendor bounds are jobs; what it answers at once it counts by the rate alone (A-rate).
-    return Allowed(
-        _NONE, Limit(requests_per_minute=per_minute, concurrency=rate.concurrent if is_job else None)
-    )
+    at_once = rate.concurrent if is_job else None
+    return Allowed(_NONE, Limit(requests_per_minute=per_minute, concurrency=at_once))

@@ -55,12 +55,17 @@ class _Line:
     next: float = 0.0
     begun: int = 0
     peak: int = 0
-    learned: Learned = field(default_factory=Learned)
+    learned: Learned | None = None
     waiting: dict[str, float] = field(default_factory=dict)
     promised: dict[str, float] = field(default_factory=dict)
     coming: dict[str, float] = field(default_factory=dict)
     seats: dict[str, float] = field(default_factory=dict)
     sent: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=256))
+
+    def known(self) -> tuple[float, int, float]:
+        """Return the gap, the seats and the silence that were learnt."""
+        learned = self.learned
+        return (0.0, 0, 0.0) if learned is None else (learned.gap, learned.seats, learned.quiet)
 
     def ramp(self) -> float:
         """Return the gap of a model nothing is known of."""
@@ -110,13 +115,11 @@ class LocalStore:
             its.coming.pop(holder, None)
         ticket = its.waiting.setdefault(holder, ticket or now)
         rank = sum(other < ticket for other in its.waiting.values()) if len(its.waiting) > 1 else 0
-        learned = its.learned
-        gap = max(gaps[1], learned.gap) or (0.0 if gaps[0] else its.ramp())
+        gap, seats, quiet = its.known()
+        gap = max(gaps[1], gap) or (0.0 if gaps[0] else its.ramp())
         each = max(gap, gaps[0])
-        ahead = max(self._next, its.next, self._quiet, learned.quiet) - now
-        free = min(
-            (caps[0] or inf) - len(self._seats), min(caps[1] or inf, learned.seats or inf) - len(its.seats)
-        )
+        ahead = max(self._next, its.next, self._quiet, quiet) - now
+        free = min((caps[0] or inf) - len(self._seats), min(caps[1] or inf, seats or inf) - len(its.seats))
         place = rank + len(its.coming) if look else rank
         estimate = max(ahead, 0.0) + place * each
         if look and estimate <= SOON and place < free:
@@ -188,7 +191,8 @@ class LocalStore:
     @staticmethod
     def _took(its: _Line, level: int, now: float) -> None:
         its.peak = max(its.peak, level)
-        its.learned = its.learned.eased(now)
+        if its.learned is not None:
+            its.learned = its.learned.eased(now)
 
     def _evidence(self, now: float, *, holder: str, line: str) -> Evidence:
         """Tell what is known of a model, for who was refused."""
@@ -196,13 +200,15 @@ class LocalStore:
         at = next((when for when, who in its.sent if who == holder), now)
         sent = [when for when, who in its.sent if who != holder and when <= at]
         running = sum(who != holder for who in its.seats)
-        return Evidence(now=now, at=at, sent=sent, running=running, peak=its.peak, learned=its.learned)
+        return Evidence(
+            now=now, at=at, sent=sent, running=running, peak=its.peak, learned=its.learned or Learned()
+        )
 
     def _learn(self, now: float, *, line: str, learned: Learned, before: float, silence: float) -> bool:
         """Keep what was learnt, unless others have learnt meanwhile; ``silence`` is what the gateway asked all for."""
         its = self._line(line, now)
         self._quiet = max(self._quiet, now + silence)
-        if its.learned.judged != before:
+        if its.learned is not None and its.learned.judged != before:
             return False
         its.learned = learned
         return True

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage.exceptions import BudgetExceeded, InvalidRequest
-from airflow_provider_qwenimage.gateway.account.store import Ask
+from airflow_provider_qwenimage.gateway.account.turn import Ask
 from airflow_provider_qwenimage.models.results import Job
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.gateway.account.store import Steps
+    from airflow_provider_qwenimage.gateway.account.turn import Steps
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
     from airflow_provider_qwenimage.models.results import Generation

@@ -18,7 +18,7 @@ from airflow_provider_qwenimage.gateway.account.turn import JOB_LEASE, account, 
 from airflow_provider_qwenimage.wire.protocol import retry_after
 
 if TYPE_CHECKING:
-    from airflow_provider_qwenimage.gateway.account.store import Store
+    from airflow_provider_qwenimage.gateway.account.turn import Store
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.results import Job
     from airflow_provider_qwenimage.wire.protocol import Reply

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import logging
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import conf
@@ -15,7 +16,6 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_qwenimage.defaults import LONGEST_WAIT
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
 from airflow_provider_qwenimage.gateway.account.local import LocalStore
-from airflow_provider_qwenimage.gateway.account.store import Ask, adrive, drive
 from airflow_provider_qwenimage.models.results import Job
 from airflow_provider_qwenimage.wire.protocol import Pause
 
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from airflow_provider_qwenimage.gateway.account.limits import Allowed
     from airflow_provider_qwenimage.gateway.account.local import Answer
     from airflow_provider_qwenimage.gateway.account.money import Purse
     from airflow_provider_qwenimage.gateway.account.place import RedisPlace
-    from airflow_provider_qwenimage.gateway.account.store import Steps, Store
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.results import Generation
 
@@ -41,7 +39,66 @@ _LONGEST_SILENCE = 60.0  # seconds everybody is silent at the word of one reply
 
 # What is paid must not be lost by it, and what is held expires.
 _UNSETTLED = "A turn could not be given back to its account"
-_NEITHER = {"accepted": False, "refused": False}
+UNBOUNDED = {"gaps": (0.0, 0.0), "caps": (0.0, 0.0)}
+
+Value = TypeVar("Value")
+
+
+class Ask(NamedTuple):
+    """One operation of a store, by name."""
+
+    name: str
+    asked: dict[str, Any]
+
+
+# As in wire.flows: it yields what it needs done and gets back what came of it.
+Steps = Generator[Ask | Pause, Any, Value]
+
+
+class Store(Protocol):
+    """Where the processes of an account meet; each operation is undivided."""
+
+    def perform(self, name: str, **asked: Any) -> Any: ...  # noqa: D102
+    async def aperform(self, name: str, **asked: Any) -> Any: ...  # noqa: D102
+
+
+def drive(store: Store, steps: Steps[Value]) -> Value:
+    """Drive ``steps`` to their end; what breaks a step off is thrown into them, so that they can clean up."""
+    answer: Any = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        answer = failure = None
+        try:
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+            else:
+                answer = store.perform(step.name, **step.asked)
+        except BaseException as error:  # noqa: BLE001 - the steps raise it again
+            failure = error
+
+
+async def adrive(store: Store, steps: Steps[Value]) -> Value:
+    """See ``drive``."""
+    answer: Any = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        answer = failure = None
+        try:
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            else:
+                answer = await store.aperform(step.name, **step.asked)
+        except BaseException as error:  # noqa: BLE001 - the steps raise it again
+            failure = error
+
 
 _ACCOUNTS: dict[tuple[str, object], Store] = {}
 
@@ -86,6 +143,7 @@ class Turn:
     caller enters once more. ``outcome`` is what the block got.
 
     :param line: the model's name.
+    :param bounds: seconds between requests, and requests at once, of the account and of the model; 0 for none.
     :param purse: what the request may cost, and of what; ``None`` where nothing bounds it.
     :param longest: seconds to wait for a turn, ``None`` for as long as it takes.
     :param most: times the gateway may turn it away.
@@ -95,7 +153,7 @@ class Turn:
 
     store: Store
     line: str
-    allowed: Allowed
+    bounds: dict[str, tuple[float, float]]
     purse: Purse | None = None
     longest: float | None = None
     most: int | None = None
@@ -118,8 +176,9 @@ class Turn:
     def of(cls, settings: Settings, model: str | None, *, is_job: bool, **facts: Any) -> Self:
         """Return the turn of a request for ``model``."""
         allowed = settings.allowed(model or "", is_job=is_job)
+        bounds = allowed.bounds if allowed else UNBOUNDED
         facts.setdefault("longest", _longest_wait())
-        return cls(account(settings), model or "", allowed, **facts)
+        return cls(account(settings), model or "", bounds, **facts)
 
     def __enter__(self) -> Self:
         drive(self.store, self._taken())
@@ -180,24 +239,14 @@ class Turn:
             if self.far is not None and max(answer.estimate, waited) > FAR:
                 self.far(self.place, answer.estimate)
             if self.longest is not None and waited + min(answer.wait, answer.estimate) > self.longest:
-                raise self._too_late(answer, waited)
+                from airflow_provider_qwenimage.gateway.account.line import too_late
+
+                raise too_late(self.line, answer, waited, self._problem)
             yield Pause(answer.wait)
 
     def _asked(self) -> Ask:
         asked = {"holder": self._holder, "line": self.line, "ticket": self._ticket, "life": LEASE}
-        return Ask("ask", {**asked, **self.allowed.bounds})
-
-    def _too_late(self, answer: Answer, waited: float) -> TemporaryRefusal:
-        problem = self._problem
-        error = TemporaryRefusal(
-            f"No turn came within {waited:.0f} s: {self.line or 'the account'} is asked for more than it bears"
-            + (f" ({problem.what})" if problem else ""),
-            status=problem.status if problem and problem.status else 429,
-            retry_after=round(answer.estimate, 1),
-            advice="Nothing was sent. A retry stands in line again; [qwenimage] longest_wait says for how long.",
-        )
-        error.scope = "account"
-        return error
+        return Ask("ask", {**asked, **self.bounds})
 
     def _end(self, *, accepted: bool = False, refused: bool = False) -> Ask:
         held = {"holder": self._holder, "line": self.line, "level": self._level}
@@ -216,31 +265,11 @@ class Turn:
         if not (isinstance(error, TemporaryRefusal) and error.throttled):
             yield self._end(accepted=error is None, refused=isinstance(error, GatewayUnreachable))
             return False
-        yield from self._learnt(error)
+        from airflow_provider_qwenimage.gateway.account.line import learnt
+
+        yield from learnt(self._holder, self.line, error, refusals=self._refusals)
         yield self._end(refused=True)
         return self._comes_again(error)
-
-    def _learnt(self, error: TemporaryRefusal) -> Steps[None]:
-        from airflow_provider_qwenimage.gateway.account.learning import judge
-
-        for _ in range(3):
-            seen = yield Ask("evidence", {"holder": self._holder, "line": self.line})
-            if (
-                self._refusals > seen.learned.slow
-            ):  # a process that is new does not know how often it was refused
-                seen = replace(seen, learned=replace(seen.learned, slow=self._refusals))
-            learned = judge(seen, asked=error.retry_after, jitter=int(self._holder[:4], 16) / 0xFFFF)
-            silence = min(error.retry_after or 0.0, _LONGEST_SILENCE)
-            kept = {"learned": learned, "before": seen.learned.judged, "silence": silence}
-            if (yield Ask("learn", {"line": self.line, **kept})):
-                if str(learned) != str(seen.learned):
-                    log.warning(
-                        "Throttled: %s bears %s, it seems; what is known of it can be written into the "
-                        "connection's limits",
-                        self.line or "the account",
-                        learned,
-                    )
-                return
 
     def _comes_again(self, error: TemporaryRefusal) -> bool:
         self._refusals, self._problem = self._refusals + 1, error
@@ -248,27 +277,6 @@ class Turn:
         if self.most is not None and self._refusals >= self.most:
             return False
         return self.longest is None or time.monotonic() - self._began < self.longest
-
-
-def looked(settings: Settings, model: str, place: Place, *, is_job: bool) -> Steps[Place]:
-    """Stand in the line without taking a turn, until it is so near that a task can go back to its worker for it."""
-    bounds = settings.allowed(model, is_job=is_job).bounds
-    while True:
-        asked = {"holder": place.holder, "line": model, "ticket": place.ticket, "life": LEASE, "look": True}
-        answer: Answer = yield Ask("ask", {**asked, **bounds})
-        place = place._replace(ticket=answer.ticket)
-        if answer.granted:
-            return place
-        yield Pause(answer.wait)
-
-
-def job_ended(settings: Settings, job: Job, cost: float | None) -> Steps[None]:
-    """Give the seat of a job back, and settle its money: ``None`` where nobody knows what it cost."""
-    yield Ask("end", {"holder": seat_of(job), "line": job.asked.model or "", "level": 0, **_NEITHER})
-    if settings.budget is not None and settings.store is not None:
-        from airflow_provider_qwenimage.gateway.account.money import job_settled
-
-        yield job_settled(job.id, cost)
 
 
 def _longest_wait() -> float:

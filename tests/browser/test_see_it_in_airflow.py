@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from browser.conftest import KEY
-from e2e.airflow_cluster import Run, eventually, free_port
+from e2e.airflow_cluster import Run, eventually
+from e2e.settings import free_port
 
 CONNECTION = "qwenimage_default"
 PROMPT = "<img src=x onerror=alert(1)> enamel mug, *morning* light"

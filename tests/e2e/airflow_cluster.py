@@ -15,14 +15,11 @@ Everything is started as a process group of its own and ended by its id, also wh
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -30,11 +27,19 @@ import psutil
 
 from demo.processes import finish
 from e2e.processes import Component
+from e2e.settings import free_port, of_an_airflow, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# What is started, in this order, and how ``airflow`` is asked for it. Logs are read from the folder they share.
+ONE_MACHINE = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 PATIENCE = 180.0  # seconds; how long anything may take on a machine that has other things to do
 
@@ -53,6 +58,7 @@ def running_airflow(
     home: Path,
     connections: Mapping[str, Mapping[str, Any]] | None = None,
     environ: Mapping[str, str] | None = None,
+    components: Mapping[str, Sequence[str]] = ONE_MACHINE,
 ) -> Iterator[Airflow]:
     """
     Run an Airflow while the block runs.
@@ -61,28 +67,27 @@ def running_airflow(
     :param home: an empty folder for its database, settings and logs.
     :param connections: fields by connection id; they reach every component through its environment.
     :param environ: further variables, such as ``AIRFLOW__CORE__TEST_CONNECTION``.
+    :param components: the arguments of ``airflow`` by the component's name, which it finds in ``E2E_COMPONENT``.
     :raises ServiceFailed: a component ended, with its log.
     """
     url = f"http://127.0.0.1:{free_port()}"
-    settings = {
-        **_environment(url, dags=dags, home=home),
-        **_connections(connections or {}),
-        **(environ or {}),
-    }
+    settings = {**of_an_airflow(url, dags=dags, home=home), **variables(connections or {}), **(environ or {})}
     command = (sys.executable, "-m", "airflow")
     logs = home / "components"
     finish((*command, "db", "migrate"), log=logs / "database.log", environ=settings)
-    components = {
-        name: Component((*command, name, *_arguments(name, url)), log=logs / f"{name}.log", environ=settings)
-        for name in COMPONENTS
+    made = {
+        name: Component(
+            (*command, *arguments), log=logs / f"{name}.log", environ={**settings, "E2E_COMPONENT": name}
+        )
+        for name, arguments in components.items()
     }
     with ExitStack() as started:
-        for component in components.values():
+        for component in made.values():
             component.start()
             started.callback(component.stop)
-        for component in components.values():  # asked together, they end together
+        for component in made.values():  # asked together, they end together
             started.callback(component.ask_to_stop)
-        airflow = Airflow(url, home=home, components=components)
+        airflow = Airflow(url, home=home, components=made)
         started.callback(airflow.close)
         airflow.wait_until_healthy()
         yield airflow
@@ -184,6 +189,10 @@ class Airflow:
         read = self.call("GET", path, map_index=map_index, full_content=True)
         return "\n".join(json.dumps(line, ensure_ascii=False) for line in read["content"])
 
+    def component_log(self, component: str) -> str:
+        """Return what a component has printed, in all its lives."""
+        return self._components[component].log.read_text(encoding="utf-8", errors="replace")
+
     def clear(self, run: Run, task_id: str, *, map_index: int | None = None) -> None:
         """Do what *Clear* in the UI does."""
         which = task_id if map_index is None else [task_id, map_index]
@@ -197,19 +206,34 @@ class Airflow:
     def kill_worker(
         self, run: Run, task_id: str, number: signal.Signals = signal.SIGKILL, *, map_index: int = -1
     ) -> None:
-        """``kill -9`` the process a task runs in; a process that is not the scheduler's is left alone."""
+        """``kill -9`` the process a task runs in; a process that is not of this Airflow is left alone."""
         pid = self.task(run, task_id, map_index=map_index)["pid"]
         assert pid, f"{task_id} does not run"
-        assert self._components["scheduler"].owns(pid), f"process {pid} is not of this Airflow"
+        assert any(each.owns(pid) for each in self._components.values()), (
+            f"process {pid} is not of this Airflow"
+        )
         psutil.Process(pid).send_signal(number)
 
     def kill(self, component: str) -> None:
         """End a component at once, with everything it started."""
         self._components[component].kill()
 
+    def drain(self, component: str) -> None:
+        """Ask a component to end as Kubernetes asks a pod, and return once it has."""
+        asked = self._components[component]
+        asked.drain()
+        eventually(asked.has_ended, f"{component} to end", asked.log.read_text)
+
     def start(self, component: str) -> None:
         """Start a component that was ended."""
         self._components[component].start()
+
+    def bring_back(self) -> None:
+        """Start whatever was ended, and return once all is well."""
+        for component in self._components.values():
+            if component.has_ended():
+                component.start()
+        self.wait_until_healthy()
 
     def restart(self, component: str) -> None:
         """Kill a component as a lost machine would, and start it again."""
@@ -237,67 +261,9 @@ def eventually(is_so: Callable[[], bool], what: str, detail: Callable[[], str] =
         pause.wait(0.2)
 
 
-def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def _path(run: Run, task_id: str) -> str:
     return f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}"
 
 
 def _index(map_index: int) -> str:
     return "" if map_index < 0 else f"/{map_index}"
-
-
-def _arguments(component: str, url: str) -> tuple[str, ...]:
-    if component == "api-server":
-        return ("--host", "127.0.0.1", "--port", url.rpartition(":")[2], "--workers", "1")
-    # Logs are read from the folder they share.
-    return ("--skip-serve-logs",) if component in ("scheduler", "triggerer") else ()
-
-
-def _connections(connections: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in connections.items()}
-
-
-def _environment(url: str, *, dags: Path, home: Path) -> dict[str, str]:
-    """Return the whole environment of an Airflow of its own; nothing of the caller's settings reaches it."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AIRFLOW_", "AWS_", "QWENIMAGE_")) and not name.lower().endswith("_proxy")
-    }
-    return kept | {
-        "AIRFLOW_HOME": str(home),
-        "PYTHONPATH": str(Path(__file__).parents[2]),  # the provider, installed or not
-        "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": "*",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__PORT": url.rpartition(":")[2],
-        "AIRFLOW__API_AUTH__JWT_SECRET": os.urandom(32).hex(),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        "AIRFLOW__OPENLINEAGE__DISABLED": "True",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-        # What a killed process leaves behind is found in seconds, not minutes.
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    }

@@ -22,12 +22,24 @@ class Component:
 
     :param log: where its output goes; a restart goes on in the same file.
     :param environ: its whole environment.
+    :param user: who runs it; ``None``: who runs this.
+    :param asked_by: the signal that asks it to end.
     """
 
-    def __init__(self, command: Sequence[str], *, log: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environ: Mapping[str, str],
+        user: str | None = None,
+        asked_by: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self.log = log
         self._command = command
         self._environ = environ
+        self._user = user
+        self._asked_by = asked_by
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -39,13 +51,23 @@ class Component:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(self._environ),
+                user=self._user,
                 start_new_session=True,
             )
 
     def ask_to_stop(self) -> None:
         """Ask it to end, and do not wait."""
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            os.killpg(self._process.pid, self._asked_by)
+
+    def drain(self) -> None:
+        """Ask its first process alone, as Kubernetes does, and do not wait."""
+        assert self._process is not None, f"{self._command[-1]} does not run"
+        self._process.send_signal(self._asked_by)
+
+    def has_ended(self) -> bool:
+        """Whether it does not run, for whatever reason."""
+        return self._process is None or self._process.poll() is not None
 
     def kill(self) -> None:
         """End it and everything below it at once, as a lost machine would."""
@@ -53,7 +75,7 @@ class Component:
 
     def stop(self) -> None:
         """Ask it to end; what is left after some seconds is killed."""
-        self._end(signal.SIGTERM)
+        self._end(self._asked_by)
 
     def check(self) -> None:
         """:raises ServiceFailed: it ended by itself."""
@@ -79,7 +101,7 @@ class Component:
         family = self._family()
         if self._process.poll() is None:
             os.killpg(self._process.pid, number)
-        if number == signal.SIGTERM:
+        if number == self._asked_by:
             psutil.wait_procs(family, timeout=PATIENCE)
         for process in family:
             if process.is_running():

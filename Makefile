@@ -3,6 +3,7 @@
 #   make demo    prompts to images in a local S3, through Airflow and the simulator
 #   make test    the whole test suite
 #   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
+#   make test-scale   on PostgreSQL, Redis, two Celery workers and two triggerers, which are killed in turn: ten minutes
 #   make lint    ruff and mypy
 #   make wheel   build the wheel and check it, installed, in a clean environment
 #   make floor   the operators on the lowest versions the package declares, Airflow 3.1.0 among them: minutes
@@ -16,7 +17,7 @@ RUN := $(VENV)/bin/python
 COVERAGE := $(if $(MEASURE),--cov=airflow_provider_qwenimage --cov-branch --cov-report=term:skip-covered --cov-fail-under=92)
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-e2e lint wheel floor bench clean
+.PHONY: demo test test-e2e test-scale lint wheel floor bench clean
 
 demo: $(READY)
 	@$(RUN) -m demo
@@ -33,6 +34,15 @@ test-e2e: $(VENV)/.e2e
 
 $(VENV)/.e2e: $(READY)
 	@(uv pip install -q --python $(RUN) --group e2e 2>/dev/null || $(RUN) -m pip install -q --group e2e)
+	@touch $@
+
+# What is missing of PostgreSQL and Redis is installed from the system's packages; both run in a temporary folder.
+test-scale: $(VENV)/.scale
+	@.ci/packages postgresql redis-server
+	$(RUN) -m pytest tests/scale $(ARGS)
+
+$(VENV)/.scale: $(READY)
+	@(uv pip install -q --python $(RUN) --group scale 2>/dev/null || $(RUN) -m pip install -q --group scale)
 	@touch $@
 
 lint: $(READY)

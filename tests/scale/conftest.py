@@ -154,6 +154,9 @@ def _settings(database: Server, broker: Server) -> dict[str, str]:
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": "16",
         # So many tasks on so small a machine: asked every second, the API server would do nothing else.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "4",
+        # Celery may take a task after it lost Redis, and not begin it (celery/celery#10096): it is queued again.
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": metadata,
     }

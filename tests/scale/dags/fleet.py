@@ -18,8 +18,9 @@ STORED = {
 SEVERAL = 3
 
 
-def dag(dag_id: str) -> DAG:
-    return DAG(dag_id, schedule=None, default_args={"retries": 3, "retry_delay": timedelta(seconds=1)})
+def dag(dag_id: str, *, retry_delay: float = 1) -> DAG:
+    delay = timedelta(seconds=retry_delay)
+    return DAG(dag_id, schedule=None, default_args={"retries": 3, "retry_delay": delay})
 
 
 def prompts(what: str, fault: str = "", *, count: int = SEVERAL) -> list[str]:
@@ -27,6 +28,9 @@ def prompts(what: str, fault: str = "", *, count: int = SEVERAL) -> list[str]:
 
 
 with dag("requests"):  # each asks, and keeps what it got
+    QwenImageGenerateOperator.partial(task_id="ask", **IMAGE, **STORED).expand(prompt=prompts("teapot"))
+
+with dag("requests_that_can_wait", retry_delay=15):
     QwenImageGenerateOperator.partial(task_id="ask", **IMAGE, **STORED).expand(prompt=prompts("teapot"))
 
 with dag("unanswered"):

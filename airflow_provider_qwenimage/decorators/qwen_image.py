@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
     SET_DURING_EXECUTION,
@@ -13,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+from airflow_provider_qwenimage.operators.literals import refuse_mistakes
 from airflow_provider_qwenimage.operators.qwenimage import (
     QwenImageEditOperator,
     QwenImageGenerateOperator,
@@ -49,6 +51,11 @@ class _Decorated(DecoratedOperator, QwenImageBaseOperator):
     def __init__(self, *, python_callable: Callable[..., object], **kwargs: Any) -> None:
         super().__init__(python_callable=python_callable, prompt=SET_DURING_EXECUTION, **kwargs)
         self._written: dict[str, Any] = {}
+
+    @classmethod
+    def refuse_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse what was typed and is known to be wrong; a mapped task's constructor runs too late for that."""
+        refuse_mistakes(arguments, *cls._models())
 
     def execute(self, context: Context) -> list[str]:
         """Call the function, then do what the operator does."""
@@ -133,16 +140,21 @@ def qwen_image_task(
     :param operation: ``generate``, ``edit``, ``sequence`` or ``translate``.
     :param kwargs: the arguments of that operator but ``prompt``; what the function returns overrides them.
     :raises ValueError: there is no such operation.
+    :raises InvalidRequest: an argument is known to be wrong.
     """
     if operation not in _OPERATORS:
         raise ValueError(f"operation must be one of {', '.join(_OPERATORS)}, got {operation!r}")
-    return task_decorator_factory(
-        python_callable=python_callable,
-        # Airflow would take it from the function's annotation; a dict is the request, the result is a list.
-        multiple_outputs=False,
-        decorated_operator_class=_OPERATORS[operation],
-        **kwargs,
+    kind = _OPERATORS[operation]
+    # Airflow would take multiple_outputs from the function's annotation; a dict is the request, the result is a list.
+    decorate = partial(
+        task_decorator_factory, multiple_outputs=False, decorated_operator_class=kind, **kwargs
     )
+
+    def checked(function: Callable[..., object]) -> TaskDecorator:
+        kind.refuse_arguments({"task_id": getattr(function, "__name__", None), **kwargs})
+        return decorate(python_callable=function)
+
+    return cast("TaskDecorator", checked) if python_callable is None else checked(python_callable)
 
 
 def _fields(returned: object, operation: Operation) -> dict[str, Any]:

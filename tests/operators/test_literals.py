@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
-from airflow.sdk import DAG, BaseOperator, task
+from airflow.sdk import BaseOperator, task
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
@@ -113,12 +111,30 @@ def test_a_mapped_value_is_checked_when_its_task_runs(simulator, qwenimage_conne
     assert (attempt.state, simulator.state.posts) == ("failed", 1)
 
 
-def test_the_arguments_of_a_decorator_are_checked_and_its_prompt_is_not():
-    @task.qwen_image(size="large")
-    def draw():
-        return "a cup"
+def test_the_arguments_of_a_decorator_are_checked_and_its_prompt_is_not(dag):
+    with pytest.raises(InvalidRequest, match=r"^size: must look like .* Correct it in the task 'draw'\."):
 
-    with DAG("harness", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        @task.qwen_image(size="large")
+        def draw():
+            return "a cup"
+
+    @task.qwen_image(size="{{ params.size }}", n=2)
+    def paint(colour="red"):
+        return f"a {colour} cup"
+
+    with dag:
+        paint.override(size="1:1")()
+        paint.expand(colour=["red", "blue"])
         with pytest.raises(InvalidRequest, match=r"^size: must look like"):
-            draw()
-        draw.override(size="1:1")()
+            paint.override(size="large")()
+
+
+@pytest.mark.parametrize("operation", ["edit", "sequence", "translate"])
+def test_a_mistake_beside_a_mapped_function_is_refused_when_the_dag_is_parsed(dag, operation):
+    with dag, pytest.raises(InvalidRequest, match=r"^persist_to: .* Correct it in the task 'draw'\."):
+
+        @task.qwen_image(operation=operation, persist_to="b/x")
+        def draw(colour):
+            return {"prompt": f"a {colour} cup"}
+
+        draw.expand(colour=["red", "blue"])

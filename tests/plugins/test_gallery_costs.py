@@ -1,0 +1,119 @@
+"""What a run has cost, as the gallery's own script finds it out by Airflow's REST API; run by Node.js."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from airflow_provider_qwenimage.plugins import qwenimage
+
+GALLERY = Path(qwenimage.__file__).parent / "gallery"
+SCRIPT = """
+globalThis.document = { baseURI: process.argv[2] };
+globalThis.location = new URL(process.argv[3], process.argv[2]);
+const { collect } = await import("./collect.js");
+const told = { spent: [], notes: [], images: [] };
+await collect({
+  images: (cards) => told.images.push(...cards),
+  priced: () => {},
+  spent: (usage) => told.spent.push([usage.cost, usage.currency]),
+  failures: () => {},
+  note: (text) => told.notes.push(text),
+});
+console.log(JSON.stringify({ ...told, images: told.images.map(({ cost }) => cost) }));
+"""
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+
+
+class Rest(BaseHTTPRequestHandler):
+    """Airflow's REST API, as far as the script asks it: the XComs of one run."""
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        task, _, rest = parts.path.partition("/taskInstances/")[2].partition("/")
+        if not task:
+            return self.answer({"task_instances": [], "total_entries": 0})
+        xcoms = self.server.xcoms
+        if rest == "xcomEntries":
+            found = [
+                {"task_id": of, "map_index": -1}
+                for of, keys in xcoms.items()
+                if query["xcom_key"] in keys and task in ("~", of)
+            ]
+            page = found[int(query["offset"]) :]
+            return self.answer({"xcom_entries": page, "total_entries": len(found)})
+        return self.answer({"value": xcoms[task][rest.partition("/")[2]]})
+
+    def answer(self, body):
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def collected(tmp_path):
+    """Run the script on the XComs of a run and return what it tells the page."""
+    for name in GALLERY.glob("*.js"):
+        shutil.copy(name, tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "run.js").write_text(SCRIPT)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Rest)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def run(xcoms, page="gallery?dag_id=d&run_id=r"):
+        server.xcoms = xcoms
+        base = f"http://127.0.0.1:{server.server_port}/qwenimage/"
+        ran = subprocess.run(
+            ["node", tmp_path / "run.js", base, page], capture_output=True, text=True, timeout=60, check=True
+        )
+        return json.loads(ran.stdout)
+
+    yield run
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def usage(cost):
+    return {"image_count": 2, "cost": cost, "currency": "CNY"}
+
+
+IMAGE = {"url": "https://images.test/a.png", "index": 0}
+STORED = {"uri": "s3://bucket/a.png", "url": "https://images.test/a.png", "index": 0}
+
+
+def test_an_unfinished_batch_is_in_the_total_of_its_run_and_a_finished_task_is_there_once(collected):
+    told = collected({
+        "generate": {"images": [IMAGE], "usage": usage(0.2)},
+        "store": {"stored": [STORED]},
+        "campaign": {"usage": usage(1.2), "failures": []},
+    })  # fmt: skip
+    assert told["images"] == [0.2]
+    assert told["spent"] == [[1.2, "CNY"]]
+    assert told["notes"] == [
+        "campaign is not finished: what it cost is counted, its images are shown when it is."
+    ]
+
+
+def test_the_tab_of_an_unfinished_batch_tells_its_own_cost(collected):
+    xcoms = {"campaign": {"usage": usage(1.2)}, "other": {"usage": usage(7)}}
+    told = collected(xcoms, "gallery?dag_id=d&run_id=r&task_id=campaign&map_index={MAP_INDEX}")
+    assert told["spent"] == [[1.2, "CNY"]]
+
+
+def test_a_usage_that_is_none_costs_nothing(collected):
+    assert collected({"campaign": {"usage": "much"}})["spent"] == [[None, None]]

@@ -14,8 +14,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway import calls
 from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.coercion import build, literal, refuse_unrendered
-from airflow_provider_qwenimage.models.requests import KINDS, Asked
-from airflow_provider_qwenimage.payment.ledger import fingerprint
+from airflow_provider_qwenimage.models.requests import KINDS, Asked, fingerprint
 from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.wire.documents import body_of
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -256,6 +258,18 @@ class Asked(BaseModel):
             inputs=len(getattr(request, "images", ())),
             extended=request.parameters.get("prompt_extend") is True,
         )
+
+
+def fingerprint(request: ImageRequest) -> str:
+    """
+    Return a digest of a request that is equal only for equal requests.
+
+    Connection, gateway and host are no part of it: what was paid for stays paid when a connection moves, and a job
+    knows where it was submitted.
+    """
+    asked = {**request.model_dump(mode="json"), "operation": request.operation}
+    text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 Request = GenerateRequest | EditRequest | SequenceRequest | TranslateRequest

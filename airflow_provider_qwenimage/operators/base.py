@@ -12,6 +12,7 @@ from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, restore
 from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
+from airflow_provider_qwenimage.operators.policy import OUR_POLICY, with_policy
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # What a task needs only once it runs is imported inside the methods: every parse of a Dag pays for the rest.
 
-OUR_POLICY = "default"  # stands for QwenImageRetryPolicy, which Airflow below 3.3 does not have
 _NET = 300.0  # seconds the deferral outlives the trigger's own deadline, in case the triggerer died
 
 
@@ -294,16 +294,3 @@ class QwenImageBaseOperator(ImageBaseOperator):
 
         with ledger.settling("delivered", on_unknown_outcome=options.on_unknown_outcome):
             return deliver(self, context, generation, ledger, options)
-
-
-def with_policy(kwargs: dict[str, Any], retry_policy: Any) -> dict[str, Any]:
-    """Add the retry policy to the arguments of ``BaseOperator``, where Airflow has one (3.3+)."""
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-
-    if not AIRFLOW_V_3_3_PLUS:
-        return kwargs
-    if retry_policy == OUR_POLICY:
-        from airflow_provider_qwenimage.retry_policy import QwenImageRetryPolicy
-
-        retry_policy = QwenImageRetryPolicy()
-    return {**kwargs, "retry_policy": retry_policy}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.operators.base import OUR_POLICY, with_policy
+from airflow_provider_qwenimage.operators.policy import OUR_POLICY, with_policy
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.operators.base import OUR_POLICY, QwenImageBaseOperator
+from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
+from airflow_provider_qwenimage.operators.policy import OUR_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,6 @@ same life of the task: ``ti.max_tries`` stays on a retry and always changes on a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, TransferError
 from airflow_provider_qwenimage.models.coercion import Moment
+from airflow_provider_qwenimage.models.requests import fingerprint
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.consequences import NEXT, State, consequence
 from airflow_provider_qwenimage.redaction import redact
@@ -237,18 +236,6 @@ class Ledger:
             **paid,  # type: ignore[arg-type]
         )
         return record.model_dump(mode="json", exclude_none=True)
-
-
-def fingerprint(request: ImageRequest) -> str:
-    """
-    Return a digest of a request that is equal only for equal requests.
-
-    Connection, gateway and host are no part of it: what was paid for stays paid when a connection moves, and a job
-    knows where it was submitted.
-    """
-    asked = {**request.model_dump(mode="json"), "operation": request.operation}
-    text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unforeseen(error: BaseException, state: State) -> QwenImageError:

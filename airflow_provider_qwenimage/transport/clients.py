@@ -1,5 +1,5 @@
 """
-Opens clients, for a gateway and for image hosts, fetches images as streams, and ends what takes too long.
+Opens clients, for a gateway and for image hosts, fetches images as streams, and bounds what an exchange takes.
 
 A read timeout begins anew with every byte, so a peer that drips headers or ``103`` answers is waited for without end.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import threading
 import weakref
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -28,6 +29,10 @@ HttpClient = httpx.Client
 AsyncHttpClient = httpx.AsyncClient
 
 CONNECT_TIMEOUT = 10.0  # seconds; a gateway that takes no connection by then is not there
+
+ENCODINGS = "gzip, deflate"  # what replies are asked for; anything else is refused
+_WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's own words for the two formats
+_EXPANDED = 64 * 1024  # bytes; what is expanded at a time, so that a bound counts before the memory is full
 
 # The sockets a synchronous client has opened: shutting one down is what ends a read in another thread.
 _LOCK = threading.Lock()
@@ -151,6 +156,36 @@ def _shut(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
     except OSError:
         return  # the other side was faster
+
+
+class NotTaken(httpx.DecodingError):
+    """A body that is refused before it is read to its end."""
+
+
+class Expanding:
+    """
+    Expands the body of a reply piece by piece.
+
+    :raises NotTaken: for an encoding that was not asked for, or one within another.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", *_WINDOWS):
+            raise NotTaken(f"the body has the encoding {encoding[:40]!r}, which was not asked for")
+        self._inflate = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what a chunk expands to, a bounded piece at a time."""
+        if self._inflate is None:
+            yield chunk
+            return
+        try:
+            while chunk:
+                yield self._inflate.decompress(chunk, _EXPANDED)
+                chunk = self._inflate.unconsumed_tail
+        except zlib.error as error:
+            raise httpx.DecodingError(f"the body cannot be expanded: {error}") from error
 
 
 class StreamBroken(Exception):

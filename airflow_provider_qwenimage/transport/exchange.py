@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import httpx
@@ -17,13 +16,20 @@ from airflow_provider_qwenimage.exceptions import (
     UnexpectedReply,
 )
 from airflow_provider_qwenimage.redaction import redact, without_key
-from airflow_provider_qwenimage.transport.clients import CONNECT_TIMEOUT, ending, longest
+from airflow_provider_qwenimage.transport.clients import (
+    CONNECT_TIMEOUT,
+    ENCODINGS,
+    Expanding,
+    NotTaken,
+    ending,
+    longest,
+)
 from airflow_provider_qwenimage.wire.documents import body_of
 from airflow_provider_qwenimage.wire.links import join
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 Value = TypeVar("Value")
 
@@ -37,9 +43,6 @@ _UNSENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,  # a header no request may have
 )
-_ENCODINGS = "gzip, deflate"  # what replies are asked for; anything else is refused
-_WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's own words for the two formats
-_EXPANDED = 64 * 1024  # bytes; what is expanded at a time, so that a bound counts before the memory is full
 _LARGE, _PIECE = 1 << 20, 1 << 18  # bytes
 _REAL_KEY = 16  # characters; engines are given words such as "none" or "x", which occur in any reply
 
@@ -175,7 +178,7 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
     request: dict[str, Any] = {
         "method": call.method,
         "url": join(str(client.base_url), call.path),
-        "headers": {"Accept-Encoding": _ENCODINGS, **call.headers},
+        "headers": {"Accept-Encoding": ENCODINGS, **call.headers},
     }
     if call.json is not None or call.body is not None:
         request["content"] = body_of(call.json) if call.json is not None else call.body
@@ -204,55 +207,25 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
         yield content[begin : begin + _PIECE]
 
 
-class _NotTaken(httpx.DecodingError):
-    """A body that is refused before it is read to its end."""
-
-
-class _Expanding:
-    """
-    Expands the body of a reply piece by piece.
-
-    :raises _NotTaken: for an encoding that was not asked for, or one within another.
-    """
-
-    def __init__(self, response: httpx.Response) -> None:
-        encoding = response.headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity", *_WINDOWS):
-            raise _NotTaken(f"the body has the encoding {encoding[:40]!r}, which was not asked for")
-        self._inflate = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
-
-    def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what a chunk expands to, a bounded piece at a time."""
-        if self._inflate is None:
-            yield chunk
-            return
-        try:
-            while chunk:
-                yield self._inflate.decompress(chunk, _EXPANDED)
-                chunk = self._inflate.unconsumed_tail
-        except zlib.error as error:
-            raise httpx.DecodingError(f"the body cannot be expanded: {error}") from error
-
-
 class _Body:
     """The reply as far as it has arrived."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._head: httpx.Response | None = None
-        self._expanding: _Expanding
+        self._expanding: Expanding
         self._chunks: list[bytes] = []
         self._size = 0
 
     def begin(self, response: httpx.Response) -> None:
         self._head = response
-        self._expanding = _Expanding(response)
+        self._expanding = Expanding(response)
 
     def add(self, chunk: bytes) -> None:
         for piece in self._expanding.pieces(chunk):
             self._size += len(piece)
             if self._size > MAX_REPLY_BYTES:
-                raise _NotTaken(f"the reply is larger than {MAX_REPLY_BYTES // 2**20} MiB")
+                raise NotTaken(f"the reply is larger than {MAX_REPLY_BYTES // 2**20} MiB")
             self._chunks.append(piece)
 
     def break_off(self, error: Exception, client: httpx.Client | httpx.AsyncClient) -> None:
@@ -285,7 +258,7 @@ def _explain(error: Exception, call: Call, client: httpx.Client | httpx.AsyncCli
             f"No connection to {host}: {what}",
             advice="Check host, port, TLS and proxy of the connection; a retry is free.",
         ) from error
-    if isinstance(error, _NotTaken) and call.billable:
+    if isinstance(error, NotTaken) and call.billable:
         raise UnexpectedReply(
             f"The answer of {host} cannot be taken: {what}",
             advice="Look at the gateway's usage log; ask for fewer or smaller images.",

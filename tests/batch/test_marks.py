@@ -13,7 +13,7 @@ from PIL import Image
 
 from airflow_provider_qwenimage.batch import marks
 from airflow_provider_qwenimage.images.origin import COMPOSITE, TRAINED
-from airflow_provider_qwenimage.storage.bucket import Bucket
+from airflow_provider_qwenimage.storage.prefix import Bucket
 from harness import InMemoryAirflow
 from images.marked import exiv2_xmp, picture, signed
 from operators.pictures import picture as input_picture

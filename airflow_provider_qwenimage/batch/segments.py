@@ -217,4 +217,4 @@ def _numbers(name: str) -> list[str]:
 
 def line_of(entry: Entry) -> bytes:
     """Spell an entry as one line of JSON."""
-    return entry.model_dump_json(exclude_defaults=True, exclude_none=True).encode() + b"\n"
+    return entry.model_dump_json(exclude_defaults=True).encode() + b"\n"

@@ -229,3 +229,12 @@ def test_closing_leaves_one_object_that_says_the_same(folder):
 
 def test_a_line_is_plain_json_without_what_is_not_known():
     assert set(json.loads(line_of(Entry(position=3, state="intent")))) == {"position", "state", "at"}
+
+
+def test_a_request_to_an_engine_that_names_no_model_is_read_back(folder):
+    image = {"url": "https://img.test/a.png", "index": 0, "gateway": "openai-compatible", "model": None}
+    image |= {"prompt": "a mug", "created_at": "2026-11-21T05:00:00Z"}
+    generation = {"images": [image], "gateway": "openai-compatible", "model": None, "usage": {}}
+    entry = Entry.model_validate({"position": 0, "state": "delivered", "generation": generation})
+    write(folder, entry)
+    assert write(folder).entries[0].generation.images[0].model is None

@@ -84,7 +84,7 @@ function report() {
     return;
   }
   const where = scope.taskId ? "This task" : "No task of this run";
-  if (images.length === 0 && failures.hidden) {
+  if (images.length === 0 && spent.length === 0 && failures.hidden) {
     say(scope.taskId ? `${where} stored no images.` : `${where} stored images.`, "Images appear here when a Qwen Image task has pushed what it stored.", ...notes);
   } else {
     say(...(images.length > 0 && shown.length === 0 ? ["No image matches the filter."] : []), ...notes);
@@ -142,7 +142,7 @@ async function read() {
     isReading = false;
     document.body.dataset.state = "read";
     report();
-    if (notes.length > 0 && images.length === 0) {
+    if (notes.length > 0 && images.length === 0 && spent.length === 0) {
       summary.textContent = "Nothing to show";
       say(...notes);
     }

@@ -73,6 +73,10 @@ READ: dict[str, dict[str, Any]] = {
     "engines/200_byte_order_mark.json": {"images": ["https://img.example.com/a.png"]},
     "engines/200_data_url.json": {"images": [PNG]},
     "engines/200_relative_url.json": {"images": [f"{BASE}/v1/images/img_123/content"]},
+    "engines/200_relative_url_variants.json": {
+        "images": [f"{BASE}/v1/images/a1b2c3/content?variant={number}" for number in range(2)],
+        "revised": ["a mug", "a mug"],
+    },
     "engines/200_server_path_and_b64.json": {"images": [PNG]},
     "engines/200_edit_with_size.json": {"images": [PNG], "size": "1024*768"},
     "engines/200_duplicate.json": {

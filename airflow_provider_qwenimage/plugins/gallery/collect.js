@@ -38,7 +38,7 @@ export async function collect(page) {
     requests(paid, { own: made.length > 0, known, page, read }),
     forEach(unmade, async (of) => {
       const who = owner(of.taskId, of.mapIndex);
-      page.failures(list(await value(of, "failures")).map((one) => ({ index: one.index, reason: text(one.reason), owner: who })));
+      page.failures(list(await value(of, "failures")).map((one) => reason(one, who)));
     }),
     others(reasons, page),
   ]);
@@ -123,11 +123,16 @@ async function elsewhere(deliveries, known, read) {
   });
 }
 
+/** Why something did not come; a request of a batch is known by its row and its prompt. */
+function reason(one, who) {
+  return { index: one.index, where: text(one.where), prompt: text(one.prompt), reason: text(one.reason), owner: who };
+}
+
 /** A task that failed as a whole pushed no reason: its log has it, for whoever may read that. */
 async function others(reasons, page) {
   const silent = (await failed().catch(() => [])).filter((of) => !reasons.has(key(of)));
   await forEach(silent, async (of) => {
-    const reason = await raised(of).catch(() => null);
-    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: text(reason) ?? "The task failed; its log says why." }]);
+    const words = await raised(of).catch(() => null);
+    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: text(words) ?? "The task failed; its log says why." }]);
   });
 }

@@ -1,4 +1,4 @@
-"""What a run has cost, as the gallery's own script finds it out by Airflow's REST API; run by Node.js."""
+"""What the gallery's own script finds out of a run by Airflow's REST API: costs and failures; run by Node.js."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SCRIPT = """
 globalThis.document = { baseURI: process.argv[2] };
 globalThis.location = new URL(process.argv[3], process.argv[2]);
 const { collect } = await import("./collect.js");
-const told = { spent: [], notes: [], images: [] };
+const told = { spent: [], notes: [], images: [], failures: [] };
 await collect({
   images: (cards) => told.images.push(...cards),
   priced: () => {},
   spent: (usage) => told.spent.push([usage.cost, usage.currency]),
-  failures: () => {},
+  failures: (found) => told.failures.push(...found),
   note: (text) => told.notes.push(text),
 });
 console.log(JSON.stringify({ ...told, images: told.images.map(({ cost }) => cost) }));
@@ -117,3 +117,18 @@ def test_the_tab_of_an_unfinished_batch_tells_its_own_cost(collected):
 
 def test_a_usage_that_is_none_costs_nothing(collected):
     assert collected({"campaign": {"usage": "much"}})["spent"] == [[None, None]]
+
+
+def test_a_failed_request_of_a_batch_is_told_with_its_row_and_its_prompt(collected):
+    failure = {
+        "request": 6,
+        "where": "line 7",
+        "prompt": "a mug",
+        "outcome": "refused",
+        "reason": "no such size",
+    }
+    spoilt = {"where": {"toString": 1}, "prompt": 7, "reason": None}
+    told = collected({"campaign": {"usage": usage(1.2), "failures": [failure, spoilt]}})
+    one, other = told["failures"]
+    assert (one["where"], one["prompt"], one["reason"]) == ("line 7", "a mug", "no such size")
+    assert (other["where"], other["prompt"], other["reason"]) == (None, None, None)

@@ -4,6 +4,7 @@ Runs the benchmarks side by side and prints the ratios.
     make bench                              everything but the mapped tasks, 5 rounds
     make bench ARGS="imports generate"      some of it
     make bench ARGS=mapped                  500 requests as a batch and as mapped tasks on a real Airflow: half an hour
+    make bench ARGS=account                 one key in many processes, against its limits: six minutes
     BENCH_ROUNDS=1 make bench               a quick look
 
 BENCH_AIOBOTOCORE names a Python with aiobotocore, which cannot live beside the boto3 of the amazon provider.
@@ -19,6 +20,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.account import account
 from benchmarks.labels import label
 from benchmarks.measuring import ROUNDS, environ, rounds, servers, table
 from benchmarks.on_airflow import mapped
@@ -208,13 +210,13 @@ def machine() -> None:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (imports, generate, copy, memory, batch, growth, label, mapped)
+    each.__name__: each for each in (imports, generate, copy, memory, batch, growth, label, mapped, account)
 }
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwinds, so that what was started is stopped
-    chosen = sys.argv[1:] or [name for name in PARTS if name != "mapped"]
+    chosen = sys.argv[1:] or [name for name in PARTS if name not in ("mapped", "account")]
     if unknown := sorted(set(chosen) - set(PARTS)):
         raise SystemExit(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
     machine()

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BETWEEN_LINES = 10.0  # seconds
-_FIRST_HUSH, _LONGEST_HUSH = 1.0, 60.0  # seconds of silence after a failure that names none, doubling
+_FIRST_HUSH, _LONGEST_HUSH = 1.0, 20.0  # seconds of silence after a failure that names none, doubling
+_LONGEST_ASKED = 60.0  # seconds of silence after one that does
 
 
 class Pace:
@@ -103,7 +104,7 @@ class Pace:
                 log.warning("The batch slows down, nothing is sent for %.0f s: %s", pause, cause)
         else:
             pause = retry_after or 0.0
-        self._quiet_until = max(self._quiet_until, now + min(pause, _LONGEST_HUSH))
+        self._quiet_until = max(self._quiet_until, now + min(pause, _LONGEST_ASKED))
 
     def ease(self) -> None:
         """Forget the silence: a request was answered."""

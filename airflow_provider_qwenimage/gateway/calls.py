@@ -132,7 +132,7 @@ def send(
                 record.intend()
             turn.hold()
             with _named(settings):
-                answer = run(client, _submission(settings, planned))
+                answer = run(client, _submission(settings, planned, IN_TURN))
             turn.outcome = outcome = _priced(answer, settings, Asked.of(planned.request))
             return outcome
         if record is not None:
@@ -238,7 +238,7 @@ async def acancel(client: AsyncHttpClient, job: Job) -> bool:
 def _submission(
     settings: Settings,
     planned: Plan,
-    patience: flows.Patience = IN_TURN,
+    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
 ) -> Flow[Generation | Job]:
     flow = jobs.submit if planned.is_job else flows.generate
     return flow(
@@ -277,7 +277,7 @@ def _check_place(settings: Settings, job: Job) -> None:
     )
 
 
-def _conduct(patience: flows.Patience = IN_TURN) -> flows.Conduct:
+def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # noqa: B008 - frozen
     return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)
 
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_qwenimage.gateway.account.local import LocalStore
 from airflow_provider_qwenimage.gateway.account.turn import JOB_LEASE, account, seat_of
 from airflow_provider_qwenimage.wire.protocol import retry_after
 
@@ -81,12 +82,16 @@ class PollTurns:
                 await asyncio.sleep(ahead)
 
     def heard(self, reply: Reply) -> None:
-        """Hold every poll of the account back after a 429, twice as long after each further one."""
-        if said := self._said(reply):
+        """
+        Hold every poll of the account back after a 429, twice as long after each further one.
+
+        A task that waits on its worker has one job: where it is alone, its own pause is all the silence there is.
+        """
+        if not isinstance(self._store, LocalStore) and (said := self._said(reply)):
             self._store.perform("heard", **said)
 
     async def aheard(self, reply: Reply) -> None:
-        """See ``heard``."""
+        """Hold every poll of the account back, see ``heard``: an event loop has many jobs."""
         if said := self._said(reply):
             await self._store.aperform("heard", **said)
 

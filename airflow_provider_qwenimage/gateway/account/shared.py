@@ -197,6 +197,6 @@ def _read(name: str, told: Any) -> Any:
         known = Learned(gap, int(seats), quiet, judged, held, step, int(eases), int(slow), cause.decode())
         times = [when for when in map(float, sent) if when <= float(at)]
         return Evidence(float(now), float(at), times, running, int(peak), known)
-    if name == "reserve" and told is not None:
-        return told[0].decode(), int(told[1])
+    if name == "reserve":
+        return told and (told[0].decode(), int(told[1]))
     return float(told) if name == "poll" else bool(told)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 from uuid import uuid4
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.gateway.account.place import RedisPlace
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.results import Generation
+    from airflow_provider_qwenimage.transport import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,6 @@ FAR = 10.0  # seconds a task that could wait elsewhere waits for its turn on its
 LEASE = 45.0  # seconds a seat outlives the last sign of who holds it
 JOB_LEASE = 180.0  # the same of a job, whose next sign comes with its next poll
 REFUSALS = 10  # of one request whose wait nothing else bounds
-_LONGEST_SILENCE = 60.0  # seconds everybody is silent at the word of one reply
 
 # What is paid must not be lost by it, and what is held expires.
 _UNSETTLED = "A turn could not be given back to its account"
@@ -113,12 +114,14 @@ class Place(NamedTuple):
 
 def account(settings: Settings) -> Store:
     """Return the store in which all that use the connection's key meet, as far as they share one."""
-    endpoint = settings.endpoint
-    # A digest: what is shared names no host and no key.
-    told = f"{endpoint.base_url}\n{endpoint.key or ''}"
-    name = hashlib.sha256(told.encode()).hexdigest()[:32]
-    store = _ACCOUNTS.get((name, settings.store))
-    return store or _ACCOUNTS.setdefault((name, settings.store), _opened(name, settings.store))
+    known = (_name(settings.endpoint), settings.store)
+    return _ACCOUNTS.get(known) or _ACCOUNTS.setdefault(known, _opened(*known))
+
+
+@cache
+def _name(endpoint: Endpoint) -> str:
+    """Return a digest: what is shared names no host and no key."""
+    return hashlib.sha256(f"{endpoint.base_url}\n{endpoint.key or ''}".encode()).hexdigest()[:32]
 
 
 def _opened(name: str, place: RedisPlace | None) -> Store:
@@ -145,7 +148,7 @@ class Turn:
     :param line: the model's name.
     :param bounds: seconds between requests, and requests at once, of the account and of the model; 0 for none.
     :param purse: what the request may cost, and of what; ``None`` where nothing bounds it.
-    :param longest: seconds to wait for a turn, ``None`` for as long as it takes.
+    :param longest: seconds to wait for a turn, ``None`` for as long as it takes; the configuration's where omitted.
     :param most: times the gateway may turn it away.
     :param far: called where the turn is more than ten seconds away, with the place in the line and the seconds, as far
         as they are known; it raises.
@@ -155,7 +158,7 @@ class Turn:
     line: str
     bounds: dict[str, tuple[float, float]]
     purse: Purse | None = None
-    longest: float | None = None
+    longest: float | None = -1.0
     most: int | None = None
     far: Callable[[Place, float], None] | None = None
     place: Place | None = None
@@ -177,7 +180,6 @@ class Turn:
         """Return the turn of a request for ``model``."""
         allowed = settings.allowed(model or "", is_job=is_job)
         bounds = allowed.bounds if allowed else UNBOUNDED
-        facts.setdefault("longest", _longest_wait())
         return cls(account(settings), model or "", bounds, **facts)
 
     def __enter__(self) -> Self:
@@ -238,7 +240,7 @@ class Turn:
             self.place = Place(self._holder, self._ticket, self._refusals)
             if self.far is not None and max(answer.estimate, waited) > FAR:
                 self.far(self.place, answer.estimate)
-            if self.longest is not None and waited + min(answer.wait, answer.estimate) > self.longest:
+            if not self._has_time(waited + min(answer.wait, answer.estimate)):
                 from airflow_provider_qwenimage.gateway.account.line import too_late
 
                 raise too_late(self.line, answer, waited, self._problem)
@@ -276,7 +278,14 @@ class Turn:
         self.place = Place(self._holder, self._ticket, self._refusals)
         if self.most is not None and self._refusals >= self.most:
             return False
-        return self.longest is None or time.monotonic() - self._began < self.longest
+        return self._has_time(time.monotonic() - self._began)
+
+    def _has_time(self, waited: float) -> bool:
+        if self.longest is None:
+            return True
+        if self.longest < 0:
+            self.longest = _longest_wait()
+        return waited <= self.longest
 
 
 def _longest_wait() -> float:

@@ -6,7 +6,7 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import (
@@ -14,12 +14,12 @@ from airflow_provider_qwenimage.exceptions import (
     InvalidRequest,
     JobFailed,
     QwenImageError,
+    TemporaryRefusal,
 )
 from airflow_provider_qwenimage.gateway.account.line import job_ended
 from airflow_provider_qwenimage.gateway.account.polls import PollTurns
 from airflow_provider_qwenimage.gateway.account.turn import Turn, account, adrive, drive
 from airflow_provider_qwenimage.models.requests import Asked
-from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.ledger import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
@@ -32,13 +32,11 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
+    from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.wire.protocol import Call, Flow
 
-IN_TURN = flows.Patience(
-    throttled=False
-)  # who is throttled has a turn in the account, and waits for another one
-
-Answer = TypeVar("Answer", Generation, Generation | Job)
+# Who is throttled stands in the account's line for another turn.
+IN_TURN = flows.Patience(throttled=False)
 
 
 class Plan(NamedTuple):
@@ -123,20 +121,43 @@ def send(
     Send a planned request in its turn, once: where money is spent.
 
     :param turn: in the account; a new one where omitted.
-    :param record: told before the request leaves, and when the gateway has turned it away.
+    :param record: of the task that sends it; told before the request leaves, and when the gateway has turned it away.
     """
+    refused = None
+    if turn is None and record is not None and _is_alone(settings, planned):
+        record.intend()
+        try:
+            return _answered(client, settings, planned)
+        except TemporaryRefusal as error:
+            if not error.throttled:
+                raise
+            refused = error
+        record.forget()
     turn = turn or turn_of(settings, planned)
     while True:
         with turn:
+            if refused is not None:  # it met the wall outside the line, which learns of it here
+                told, refused = refused, None
+                raise told
             if record is not None:
                 record.intend()
             turn.hold()
-            with _named(settings):
-                answer = run(client, _submission(settings, planned, IN_TURN))
-            turn.outcome = outcome = _priced(answer, settings, Asked.of(planned.request))
+            turn.outcome = outcome = _answered(client, settings, planned)
             return outcome
         if record is not None:
             record.forget()
+
+
+def _is_alone(settings: Settings, planned: Plan) -> bool:
+    """Whether a task knows of nobody to wait for: nothing bounds it, and its process shares its account with nobody."""
+    bounded = settings.allowed(planned.request.model or "", is_job=planned.is_job)
+    return settings.store is None and settings.budget is None and bounded is None
+
+
+def _answered(client: HttpClient, settings: Settings, planned: Plan) -> Generation | Job:
+    with _named(settings):
+        answer = run(client, _submission(settings, planned, IN_TURN))
+    return settings.priced(answer, Asked.of(planned.request))
 
 
 async def asend(
@@ -161,7 +182,7 @@ async def sent(
     """Send a planned request whose turn it is; ``patience`` is for callers that try again by themselves."""
     with _named(settings):
         answer = await arun(client, _submission(settings, planned, patience))
-    turn.outcome = outcome = _priced(answer, settings, Asked.of(planned.request))
+    turn.outcome = outcome = settings.priced(answer, Asked.of(planned.request))
     return outcome
 
 
@@ -184,7 +205,7 @@ def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, t
     try:
         with _named(settings, job_id=job.id):
             generation = run(client, flow, turns=PollTurns.of(settings, job, interval=interval))
-        generation = _priced(generation, settings, job.asked)
+        generation = settings.priced(generation, job.asked)
     except JobFailed as error:
         drive(account(settings), job_ended(settings, job, None if error.may_be_billed else 0.0))
         raise
@@ -200,7 +221,7 @@ async def await_job(
     try:
         with _named(settings, job_id=job.id):
             generation = await arun(client, flow, turns=PollTurns.of(settings, job, interval=interval))
-        generation = _priced(generation, settings, job.asked)
+        generation = settings.priced(generation, job.asked)
     except JobFailed as error:
         await adrive(account(settings), job_ended(settings, job, None if error.may_be_billed else 0.0))
         raise
@@ -235,11 +256,7 @@ async def acancel(client: AsyncHttpClient, job: Job) -> bool:
     return await arun(client, jobs.cancel(job))
 
 
-def _submission(
-    settings: Settings,
-    planned: Plan,
-    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
-) -> Flow[Generation | Job]:
+def _submission(settings: Settings, planned: Plan, patience: flows.Patience) -> Flow[Generation | Job]:
     flow = jobs.submit if planned.is_job else flows.generate
     return flow(
         planned.request,
@@ -279,19 +296,3 @@ def _check_place(settings: Settings, job: Job) -> None:
 
 def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # noqa: B008 - frozen
     return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)
-
-
-def _priced(answer: Answer, settings: Settings, asked: Asked) -> Answer:
-    """Add what the images cost where the connection or the vendor's list knows the model's price."""
-    if isinstance(answer, Job):
-        return answer
-    price = settings.price(answer.model)
-    if price is None:
-        return answer
-    listed = settings.listed(answer.model)
-    costs = {
-        "cost": price.cost(asked, answer),
-        "currency": settings.currency,
-        "estimate": listed.cited if listed else None,
-    }
-    return answer.model_copy(update={"usage": answer.usage.model_copy(update=costs)})

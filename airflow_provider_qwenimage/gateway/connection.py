@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +16,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway.account.limits import Allowed, Budget, Limits, allowed
 from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
 from airflow_provider_qwenimage.models.requests import Asked
+from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.transport import Endpoint
 from airflow_provider_qwenimage.wire.links import join
 
@@ -31,6 +32,8 @@ _WORKSPACE = re.compile(r"(?!localhost$)[a-z0-9]+(-[a-z0-9]+)*", re.IGNORECASE)
 _LIMITS = (
     '{"requests_per_minute": 120, "concurrency": 5, "models": {"qwen-image-max": {"requests_per_minute": 2}}}'
 )
+Answer = TypeVar("Answer", Generation, Generation | Job)
+
 ENGINE = "openai-compatible"  # what a host without a gateway is taken for
 
 
@@ -124,6 +127,18 @@ class Settings(BaseModel):
         if model is None or self.currency is None or self.prices.of(model) is not None:
             return None
         return listed_price(model, self.gateway.prices, currency=self.currency)
+
+    def priced(self, answer: Answer, asked: Asked) -> Answer:
+        """Add what the images cost where the connection or the vendor's list knows the model's price."""
+        if isinstance(answer, Job) or (price := self.price(answer.model)) is None:
+            return answer
+        listed = self.listed(answer.model)
+        costs = {
+            "cost": price.cost(asked, answer),
+            "currency": self.currency,
+            "estimate": listed.cited if listed else None,
+        }
+        return answer.model_copy(update={"usage": answer.usage.model_copy(update=costs)})
 
     def cost_of(self, request: Request) -> float | None:
         """Return the most a request may cost, ``None`` where nobody names a price of its model."""

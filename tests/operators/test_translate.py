@@ -53,7 +53,7 @@ def test_one_image_is_translated_by_one_job(gateway, qwenimage_connection):
     assert opened(gateway.content(url)).format == "JPEG"
     assert attempt.xcoms["usage"] == {
         "image_count": 1, "input_tokens": None, "output_tokens": None, "total_tokens": None,
-        "cost": 0.004, "currency": "CNY",
+        "cost": 0.004, "currency": "CNY", "estimate": "T-public, 2026-11-01",
     }  # fmt: skip
     assert attempt.xcoms["job_id"]
     assert sent(gateway) == {

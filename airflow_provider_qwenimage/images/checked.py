@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
 _BLOCK_BYTES = MIB // 2
+_MOST_MANIFEST = (
+    MIB // 2
+)  # that c2pa-python is given: it takes up to 16 times as much memory, and one has some KiB
 _MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
 
 
@@ -168,7 +171,7 @@ def receive(chunks: Iterable[bytes], *, max_bytes: int) -> Downloaded:
             check_size(buffer.size, max_bytes=max_bytes)
         body = buffer.body()
         facts = inspect(body, buffer.size)
-        if facts.marks is not None and facts.marks.c2pa:
+        if 0 < facts.c2pa_bytes <= _MOST_MANIFEST:
             facts = _validated(facts, body)
         _from_the_beginning(body)
     except BaseException:

@@ -62,6 +62,9 @@ def _forget() -> None:
 def _looks() -> dict[str, Any]:
     from airflow_provider_qwenimage.images.checked import receive, receive_data_url
     from airflow_provider_qwenimage.images.formats import inspect
+    from airflow_provider_qwenimage.images.signing import validation
+
+    validation(b"", "image/png")  # the library itself is no image's cost
 
     def inspected(path: Path) -> None:
         with path.open("rb") as file:

@@ -80,6 +80,7 @@ class ImageBytes:
         self._looks = _FREE_LOOKS + length // _BYTES_A_LOOK
         self._notes: list[_Note] = []
         self._signed = False
+        self.c2pa_bytes = 0
         self.length = length
         self.name = name
 
@@ -126,6 +127,7 @@ class ImageBytes:
 
     def note(self, kind: Kind, offset: int, size: int, *, deflated: bool = False) -> None:
         """Remember a piece that a walk comes past and that may tell the origin of the image; a signature, always."""
+        self.c2pa_bytes += size if kind == "c2pa" else 0
         if len(self._notes) < _MOST_NOTES or (kind == "c2pa" and not self._signed):
             self._signed |= kind == "c2pa"
             self._notes.append(_Note(kind, offset, size, deflated))
@@ -175,6 +177,7 @@ class ImageFacts:
     :param ext: file name extension without the dot.
     :param width: pixels, as coded: a rotation in the metadata is not applied.
     :param marks: what they say of the image's origin; ``None`` where only the head was looked at.
+    :param c2pa_bytes: of their C2PA manifest, at most.
     """
 
     content_type: str
@@ -182,6 +185,7 @@ class ImageFacts:
     width: int
     height: int
     marks: Marks | None = None
+    c2pa_bytes: int = 0
 
 
 class _Format(NamedTuple):
@@ -249,4 +253,4 @@ def inspect(data: Buffer, length: int, *, proof: Literal["whole", "head"] = "who
     if proof == "whole":
         kind.proof(image)
         marks = read_marks(image.pieces()) if image.noted else Marks()
-    return ImageFacts(kind.content_type, kind.ext, width, height, marks)
+    return ImageFacts(kind.content_type, kind.ext, width, height, marks, image.c2pa_bytes)

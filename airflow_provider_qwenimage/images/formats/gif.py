@@ -29,7 +29,7 @@ def gif_proof(data: ImageBytes) -> None:
             offset += 11 + _colors(data.at(offset + 9, 1)[0])
         elif kind == _EXTENSION:
             if data.at(offset + 1, 2) == _C2PA[:2] and data.at(offset + 1, len(_C2PA)) == _C2PA:
-                data.note("c2pa", offset, 0)
+                data.note("c2pa", offset, data.length - offset)  # its pieces are not counted
             offset += 2
         else:
             raise data.odd("lose their thread")

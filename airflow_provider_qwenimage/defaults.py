@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 CONN_ID = "qwenimage_default"
+ACCOUNT_CONN_ID = "[qwenimage] account_conn_id"  # what messages call the option
 POLL_INTERVAL = 5.0  # seconds; a job takes 10 to 120 s (A-w26), a poll is free
 JOB_TIMEOUT = 3600.0  # seconds; images take 1 to 2 minutes (A-w26), a queue at the vendor may be long
 LONGEST_WAIT = 900.0  # seconds a task waits on its worker for its turn in the account

@@ -69,6 +69,9 @@ def _new_accounts() -> Iterator[None]:
     yield
     known = sys.modules.get("airflow_provider_qwenimage.gateway.account.turn")
     if known is not None:
+        for store in known._ACCOUNTS.values():
+            if hasattr(store, "close"):
+                store.close()
         known._ACCOUNTS.clear()
 
 

@@ -137,11 +137,12 @@ def send(
     while True:
         with turn:
             if refused is not None:  # it met the wall outside the line, which learns of it here
-                told, refused = refused, None
+                told, refused, turn.sent = refused, None, True
                 raise told
             if record is not None:
                 record.intend()
             turn.hold()
+            turn.sent = True
             turn.outcome = outcome = _answered(client, settings, planned)
             return outcome
         if record is not None:
@@ -180,6 +181,7 @@ async def sent(
     patience: flows.Patience = IN_TURN,
 ) -> Generation | Job:
     """Send a planned request whose turn it is; ``patience`` is for callers that try again by themselves."""
+    turn.sent = True
     with _named(settings):
         answer = await arun(client, _submission(settings, planned, patience))
     turn.outcome = outcome = settings.priced(answer, Asked.of(planned.request))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseHook, conf
 
-from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.defaults import ACCOUNT_CONN_ID, CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, NoConnection, QwenImageError
 from airflow_provider_qwenimage.hooks.verbs import Verbs
 
@@ -53,9 +53,11 @@ class QwenImageHook(Verbs, BaseHook):
         """The connection, checked and coerced; raises ``InvalidRequest`` naming the field at fault."""
         if self._settings is None:
             with final_for_airflow(), _existing(self.qwenimage_conn_id):
-                conn, shared = self.get_connection(self.qwenimage_conn_id), _account_conn_id()
-                place = self.get_connection(shared) if shared else None
-                self._settings = _read(self.qwenimage_conn_id, conn, place)
+                settings = _read(self.qwenimage_conn_id, self.get_connection(self.qwenimage_conn_id))
+            if shared := _account_conn_id():
+                with final_for_airflow(), _existing(shared, field=ACCOUNT_CONN_ID):
+                    settings = _meeting(settings, self.get_connection(shared))
+            self._settings = settings
         return self._settings
 
     async def asettings(self) -> Settings:
@@ -65,9 +67,11 @@ class QwenImageHook(Verbs, BaseHook):
         if self._settings is None:
             with final_for_airflow(), _existing(self.qwenimage_conn_id):
                 conn = await get_async_connection(self.qwenimage_conn_id, hook=self)
-                shared = _account_conn_id()
-                place = await get_async_connection(shared, hook=self) if shared else None
-                self._settings = _read(self.qwenimage_conn_id, conn, place)
+                settings = _read(self.qwenimage_conn_id, conn)
+            if shared := _account_conn_id():
+                with final_for_airflow(), _existing(shared, field=ACCOUNT_CONN_ID):
+                    settings = _meeting(settings, await get_async_connection(shared, hook=self))
+            self._settings = settings
         return self._settings
 
     def get_conn(self) -> HttpClient:
@@ -239,12 +243,12 @@ def _calls() -> ModuleType:
 
 
 @contextmanager
-def _existing(conn_id: str) -> Iterator[None]:
+def _existing(conn_id: str, *, field: str = "qwenimage_conn_id") -> Iterator[None]:
     """Name the connection in what is said of it; one that is not there is not there on the next try either."""
     try:
         yield
     except AirflowNotFoundException:
-        raise NoConnection(conn_id) from None
+        raise NoConnection(conn_id, field=field) from None
     except InvalidRequest as error:
         advice = f"{error.advice} Correct the connection {conn_id!r}.".strip()
         raise InvalidRequest(error.field, error.rule, advice=advice) from None
@@ -255,7 +259,14 @@ def _account_conn_id() -> str:
     return str(conf.get("qwenimage", "account_conn_id", fallback="") or "").strip()
 
 
-def _read(conn_id: str, conn: Any, place: Any = None) -> Settings:
+def _meeting(settings: Settings, conn: Any) -> Settings:
+    """Let the processes of the account meet where a connection leads."""
+    from airflow_provider_qwenimage.gateway.account.place import RedisPlace
+
+    return settings.model_copy(update={"store": RedisPlace.of(conn)})
+
+
+def _read(conn_id: str, conn: Any) -> Settings:
     from airflow_provider_qwenimage.gateway.connection import read
 
     if conn.conn_type and conn.conn_type != QwenImageHook.conn_type:
@@ -264,11 +275,7 @@ def _read(conn_id: str, conn: Any, place: Any = None) -> Settings:
     settings = read(
         host=conn.host, port=conn.port, schema=conn.schema, password=conn.password, extra=conn.extra
     )
-    if place is None:
-        return settings.model_copy(update={"conn_id": conn_id})
-    from airflow_provider_qwenimage.gateway.account.place import RedisPlace
-
-    return settings.model_copy(update={"conn_id": conn_id, "store": RedisPlace.of(place)})
+    return settings.model_copy(update={"conn_id": conn_id})
 
 
 def _is_job(outcome: Generation | Job) -> bool:

@@ -21,7 +21,8 @@ def _server(tmp_path_factory):
 @pytest.fixture
 def redis_server(_server):
     """A server with an empty memory, which outlives the test."""
-    _server.client().flushall()
+    with _server.client() as client:
+        client.flushall()
     return _server
 
 
@@ -37,7 +38,15 @@ def mortal_server(tmp_path):
 @pytest.fixture
 def shared(redis_server):
     """Make stores as different processes would: each with a client of its own."""
-    return lambda: SharedStore("account", RedisPlace("127.0.0.1", redis_server.port))
+    made = []
+
+    def make(port=redis_server.port):
+        made.append(SharedStore("account", RedisPlace("127.0.0.1", port)))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
 
 
 @pytest.fixture(params=["local", "shared"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qwenimage.defaults import ACCOUNT_CONN_ID
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 
 if TYPE_CHECKING:
     import redis
 
-FIELD = "[qwenimage] account_conn_id"
 _TIMEOUT = 2.0  # seconds; a server that takes longer is as good as away
 _SSL = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
 
@@ -39,13 +39,13 @@ class RedisPlace:
         """
         if conn.conn_type != "redis":
             rule = f"the connection {conn.conn_id!r} is of type {conn.conn_type!r}, not 'redis'"
-            raise InvalidRequest(FIELD, rule)
+            raise InvalidRequest(ACCOUNT_CONN_ID, rule)
         extra = conn.extra_dejson
         try:
             db = int(extra.get("db") or conn.schema or 0)
         except ValueError:
             rule = f"the connection {conn.conn_id!r} names no number as its db"
-            raise InvalidRequest(FIELD, rule) from None
+            raise InvalidRequest(ACCOUNT_CONN_ID, rule) from None
         options = (
             {name: extra[name] for name in _SSL if extra.get(name) is not None} if extra.get("ssl") else {}
         )
@@ -83,7 +83,7 @@ class RedisPlace:
             from redis.retry import Retry
         except ImportError:
             raise InvalidRequest(
-                FIELD,
+                ACCOUNT_CONN_ID,
                 "needs the package redis, which is not installed",
                 advice="pip install 'airflow-provider-qwenimage[redis]'",
             ) from None

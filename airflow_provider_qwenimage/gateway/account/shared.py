@@ -88,6 +88,12 @@ class SharedStore:
             await asyncio.wait([doing])
             raise
 
+    def close(self) -> None:
+        """Close its connections; what is held expires."""
+        self._threads.shutdown(wait=False)
+        if self._script is not None:
+            self._script.registered_client.close()
+
     def _called(self, name: str, asked: dict[str, Any]) -> Any:
         if name == "reserve" and self._is_lost(asked["day"]):
             return ("lost", 0)

@@ -143,7 +143,7 @@ class Turn:
     The turn of one request; a context manager, for ``with`` and ``async with``, around what sends it.
 
     Entering waits. A refusal of the rate inside the block is swallowed: the place in the line is taken again, and the
-    caller enters once more. ``outcome`` is what the block got.
+    caller enters once more. The block says when it has ``sent`` the request, and what its ``outcome`` is.
 
     :param line: the model's name.
     :param bounds: seconds between requests, and requests at once, of the account and of the model; 0 for none.
@@ -163,6 +163,7 @@ class Turn:
     far: Callable[[Place, float], None] | None = None
     place: Place | None = None
     outcome: Generation | Job | None = None
+    sent: bool = False
     _holder: str = ""
     _ticket: float = 0.0
     _began: float = 0.0
@@ -216,7 +217,7 @@ class Turn:
 
     def _taken(self) -> Steps[None]:
         """Wait for the turn and a seat, then reserve the money."""
-        self.outcome = None
+        self.outcome, self.sent = None, False
         try:
             answer = yield from self._waited()
         except BaseException:
@@ -256,7 +257,7 @@ class Turn:
 
     def _ended(self, error: BaseException | None) -> Steps[bool]:
         """Settle the money and give the seat back; return whether to come again."""
-        unbilled = isinstance(error, QwenImageError) and not error.may_be_billed
+        unbilled = not self.sent or (isinstance(error, QwenImageError) and not error.may_be_billed)
         if self.purse is not None:
             yield from self.purse.settled(self.outcome, unbilled=unbilled)
         if isinstance(self.outcome, Job):
@@ -265,7 +266,8 @@ class Turn:
             yield Ask("job", {**held, "job": job, "life": JOB_LEASE})
             return False
         if not (isinstance(error, TemporaryRefusal) and error.throttled):
-            yield self._end(accepted=error is None, refused=isinstance(error, GatewayUnreachable))
+            unheard = not self.sent or isinstance(error, GatewayUnreachable)
+            yield self._end(accepted=error is None and self.sent, refused=unheard)
             return False
         from airflow_provider_qwenimage.gateway.account.line import learnt
 

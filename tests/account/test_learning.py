@@ -34,7 +34,7 @@ def test_where_neither_is_new_somebody_else_uses_the_account_too():
     sent = (100.0, 100.1, 105.0)
     learned = judge(evidence(*sent, at=105.5, running=1, peak=4, learned=Learned(gap=0.55, judged=100.2)))
     assert learned.cause == "others"
-    assert learned.gap >= 0.55 * 1.5
+    assert learned.gap == pytest.approx(0.55 * 1.15)
 
 
 def test_where_nothing_was_sent_for_a_second_it_is_looked_twice_before_it_is_a_minutes_limit():

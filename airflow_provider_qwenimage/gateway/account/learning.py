@@ -26,7 +26,7 @@ _LEAST = 1.0  # seconds of silence, whatever the gateway asks for
 _AFTER_SECOND = 1.1  # seconds of silence after which a second's count begins anew
 _AFTER_MINUTE = 0.5  # seconds beyond a minute, the same
 _LOOKS = 2  # times somebody looks again before a limit is taken for one of the minute, after 1 s and after 2
-_SLOWER = 1.5
+_SLOWER, _MUCH_SLOWER = 1.15, 1.5  # the first refusal of that kind may be of requests that came unevenly
 _FASTER = 0.95  # of the gap when it has gone well for long enough; each further time it is squared
 _HELD, _LONGEST_HELD = 60.0, 900.0  # seconds it has to, twice as long after each refusal
 _STEADY = 20  # requests that have to leave meanwhile
@@ -124,7 +124,8 @@ def _blamed(seen: Evidence, jitter: float, *, again: bool) -> Learned:
     if again:
         return learned
     if second:
-        gap = max(learned.gap * _SLOWER, _SECOND / second)
+        slower = _MUCH_SLOWER if learned.cause == "others" else _SLOWER
+        gap = max(learned.gap * slower, _SECOND / (second + 1))
         return replace(learned, gap=gap, quiet=seen.now + _AFTER_SECOND, cause="others")
     return _by_the_minute(seen, jitter)
 

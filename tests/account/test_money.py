@@ -15,6 +15,7 @@ from airflow_provider_qwenimage.exceptions import (
     OutcomeUnknown,
     PermanentRefusal,
 )
+from airflow_provider_qwenimage.gateway.account import turn
 from airflow_provider_qwenimage.gateway.account.money import _day
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
@@ -106,6 +107,24 @@ def test_each_run_has_a_budget_of_its_own(connected, simulator):
             states.append((attempt.state, type(attempt.error).__name__))
     assert states == [("success", "NoneType"), ("failed", "BudgetExceeded")] * 2
     assert simulator.state.billed == 2
+
+
+def test_a_task_that_begins_after_the_server_lost_its_memory_spends_nothing_either(
+    connected, redis_server, simulator
+):
+    conn_id, airflow = connected(budget={"per_day": 9}), InMemoryAirflow()
+    states = []
+    for name in "abc":
+        turn._ACCOUNTS.clear()  # as a new process
+        attempt = airflow.run(
+            QwenImageGenerateOperator(task_id=name, prompt="a mug", qwenimage_conn_id=conn_id)
+        )
+        states.append(attempt.state)
+        redis_server.client().flushall()
+        if name == "b":  # somebody has looked at the bill
+            airflow.api.variables.clear()
+    assert states == ["success", "failed", "success"]
+    assert simulator.state.posts == 2
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,10 @@ class ExecutionApi:
         blank = dict.fromkeys(("host", "schema", "login", "password", "port", "extra"))
         return httpx.Response(200, json={**blank, "conn_id": conn_id, **given})
 
-    def _variables(self, _: httpx.Request, key: str) -> httpx.Response:
+    def _variables(self, request: httpx.Request, key: str) -> httpx.Response:
+        if request.method == "PUT":
+            self.variables[key] = json.loads(request.content)["val"]
+            return httpx.Response(201, json={"ok": True})
         if key not in self.variables:
             return httpx.Response(
                 MISSING, json={"detail": {"reason": "not_found", "message": "Variable not found"}}

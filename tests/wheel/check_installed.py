@@ -16,6 +16,8 @@ FIELDS = [
     "allow_private_hosts",
     "checks",
     "price_per_image",
+    "limits",
+    "budget",
 ]
 
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable
 from airflow_provider_qwenimage.gateway.account.learning import Evidence, Learned
 from airflow_provider_qwenimage.gateway.account.local import Answer, LocalStore
+from airflow_provider_qwenimage.gateway.account.witness import Witness
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SharedStore:
         )
         self._lost_on: str | None = None  # the day it forgot what was spent
         self._forgot = False
+        self._witness = Witness(name)
         self._held: dict[str, tuple[str, float]] = {}
         self._awake = threading.Event()
         self._script: Script | None = None
@@ -133,7 +135,8 @@ class SharedStore:
         """Whether nobody knows any more what was spent on a day."""
         if self._forgot and self._lost_on is None:
             self._lost_on = day
-        return self._forgot and self._lost_on == day
+        lost = self._forgot and self._lost_on == day
+        return lost or not self._witness.agrees(day, self._memory or "")
 
     def _away(self, error: Exception) -> None:
         if not self._away_until:

@@ -60,6 +60,12 @@ def test_those_that_met_the_same_wall_are_judged_once():
     assert again.step == first.step
 
 
+def test_the_first_of_a_burst_may_be_heard_last_and_says_nothing_of_seats():
+    first = judge(evidence(100.0, 100.05, at=100.1, running=5))
+    last = judge(evidence(at=99.98, now=100.3, running=3, learned=first))
+    assert (last.seats, last.gap, last.cause) == (0, first.gap, "speed")
+
+
 def test_processes_that_know_nothing_of_each_other_do_not_march_in_step():
     waits = {judge(evidence(at=100.0), jitter=jitter).quiet for jitter in (0.0, 0.5, 1.0)}
     assert waits == {101.0, 101.5, 102.0}

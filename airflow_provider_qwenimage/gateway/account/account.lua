@@ -59,8 +59,8 @@ local function took(name, level)
   if level > peak then redis.call('HSET', key, 'peak', level) end
   if now < held or (gap == 0 and seats == 0) then return end
   held = now + math.max(step, 20 * gap)
-  if redis.call('HGET', key, 'cause') == 'seats' then
-    redis.call('HSET', key, 'seats', seats + 1, 'held', text(held))
+  if seats > 0 and (redis.call('HGET', key, 'cause') == 'seats' or eases % 2 == 1) then
+    redis.call('HSET', key, 'seats', seats + 1, 'held', text(held), 'eases', eases + 1)
   else
     redis.call('HSET', key, 'gap', text(gap * 0.95 ^ (2 ^ eases)), 'slow', 0, 'held', text(held), 'eases', eases + 1)
   end

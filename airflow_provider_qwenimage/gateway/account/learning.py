@@ -62,8 +62,8 @@ class Learned:
         if now < self.held or not (self.gap or self.seats):
             return self
         held = now + max(self.step, _STEADY * self.gap)
-        if self.cause == "seats":
-            return replace(self, seats=self.seats + 1, held=held)
+        if self.seats and (self.cause == "seats" or self.eases % 2):
+            return replace(self, seats=self.seats + 1, held=held, eases=self.eases + 1)
         return replace(self, gap=self.gap * _FASTER**2.0**self.eases, slow=0, held=held, eases=self.eases + 1)
 
     def __str__(self) -> str:
@@ -118,7 +118,8 @@ def _blamed(seen: Evidence, jitter: float, *, again: bool) -> Learned:
         # The fastest of those that met the same wall at once is no better known than the slowest.
         gap = max(learned.gap, spaced(_SECOND / second))
         return replace(learned, gap=gap, quiet=seen.now + _AFTER_SECOND, cause="speed")
-    if seen.running and seen.running + 1 > seen.peak:
+    # Refusals of one wall arrive in any order: the first of them has said which it is.
+    if seen.running and seen.running + 1 > seen.peak and (not again or learned.cause == "seats"):
         seats = min(learned.seats or seen.running, seen.running)
         return replace(learned, seats=seats, cause="seats")
     if again:

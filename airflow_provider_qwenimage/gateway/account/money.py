@@ -118,8 +118,8 @@ class Purse:
             return BudgetExceeded(
                 "budget",
                 "the server that counts what is spent has lost its memory: nobody knows what is left of today",
-                advice="Look at the gateway's bill. The count begins anew at midnight, or for new tasks once the Airflow "
-                "variable qwenimage_budget_… is deleted.",
+                advice="Look at the gateway's bill. The count begins anew at midnight, or for new tasks once "
+                "the Airflow variable qwenimage_budget_… is deleted.",
             )
         cap = self.settings.budget.per_day if name == "per_day" else self.settings.budget.per_run  # type: ignore[union-attr]
         currency = self.settings.currency or ""

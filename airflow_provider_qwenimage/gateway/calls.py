@@ -16,9 +16,9 @@ from airflow_provider_qwenimage.exceptions import (
     QwenImageError,
     TemporaryRefusal,
 )
-from airflow_provider_qwenimage.gateway.account.line import job_ended
+from airflow_provider_qwenimage.gateway.account.line import JobEnd
 from airflow_provider_qwenimage.gateway.account.polls import PollTurns
-from airflow_provider_qwenimage.gateway.account.turn import Turn, account, adrive, drive
+from airflow_provider_qwenimage.gateway.account.turn import Turn
 from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.payment.ledger import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
@@ -204,14 +204,10 @@ def turn_of(settings: Settings, planned: Plan, *, wallet: Wallet | None = None, 
 def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
     """Poll a job to its end, each poll in its turn; ``timeout`` counts from its submission."""
     flow = _waiting(settings, job, interval=interval, timeout=timeout)
-    try:
+    with JobEnd(settings, job) as end:
         with _named(settings, job_id=job.id):
             generation = run(client, flow, turns=PollTurns.of(settings, job, interval=interval))
-        generation = settings.priced(generation, job.asked)
-    except JobFailed as error:
-        drive(account(settings), job_ended(settings, job, None if error.may_be_billed else 0.0))
-        raise
-    drive(account(settings), job_ended(settings, job, generation.usage.cost))
+        end.generation = generation = settings.priced(generation, job.asked)
     return generation
 
 
@@ -220,14 +216,10 @@ async def await_job(
 ) -> Generation:
     """See ``wait``; ``deadline`` is its ``timeout``."""
     flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    try:
+    async with JobEnd(settings, job) as end:
         with _named(settings, job_id=job.id):
             generation = await arun(client, flow, turns=PollTurns.of(settings, job, interval=interval))
-        generation = settings.priced(generation, job.asked)
-    except JobFailed as error:
-        await adrive(account(settings), job_ended(settings, job, None if error.may_be_billed else 0.0))
-        raise
-    await adrive(account(settings), job_ended(settings, job, generation.usage.cost))
+        end.generation = generation = settings.priced(generation, job.asked)
     return generation
 
 
@@ -253,9 +245,11 @@ def cancel(client: HttpClient, job: Job) -> bool:
     return run(client, jobs.cancel(job))
 
 
-async def acancel(client: AsyncHttpClient, job: Job) -> bool:
-    """See ``cancel``."""
-    return await arun(client, jobs.cancel(job))
+async def acancel(client: AsyncHttpClient, settings: Settings, job: Job) -> bool:
+    """See ``cancel``; what the job held of its account is given back."""
+    async with JobEnd(settings, job) as end:
+        end.cancelled = cancelled = await arun(client, jobs.cancel(job))
+    return cancelled
 
 
 def _submission(settings: Settings, planned: Plan, patience: flows.Patience) -> Flow[Generation | Job]:

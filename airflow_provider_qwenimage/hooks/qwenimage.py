@@ -181,7 +181,8 @@ class QwenImageHook(Verbs, BaseHook):
 
     async def acancel(self, job: Job) -> bool:
         """See ``cancel``."""
-        return bool(await _calls().acancel(await self.aget_conn(), job))
+        client, settings = await self.aget_conn(), await self.asettings()
+        return bool(await _calls().acancel(client, settings, job))
 
     def close(self) -> None:
         """Close the client."""

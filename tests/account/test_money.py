@@ -94,6 +94,17 @@ def test_a_jobs_money_is_settled_at_its_end(connected, simulator, redis_server, 
     assert int(redis_server.client().get(counter)) == spent * 1_000_000
 
 
+async def test_a_job_that_is_cancelled_gives_its_money_and_its_seat_back(connected, simulator, redis_server):
+    simulator.state.settings.change({"job_seconds": 600, "pending_share": 1})
+    async with QwenImageHook(connected("dashscope", budget={"per_day": 2})) as hook:
+        job = await hook.asubmit(hook.request("generate", {"prompt": "a mug"}))
+        assert await hook.acancel(job)
+    client = redis_server.client()
+    (counter,) = client.scan_iter("*spent*")
+    assert client.get(counter) == b"0"
+    assert not list(client.scan_iter("*seats*"))
+
+
 def test_each_run_has_a_budget_of_its_own(connected, simulator):
     conn_id = connected(budget={"per_run": 1})
     states = []

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from airflow_provider_qwenimage.exceptions import TemporaryRefusal
+from airflow_provider_qwenimage.exceptions import JobFailed, TemporaryRefusal
 from airflow_provider_qwenimage.gateway.account.learning import judge
-from airflow_provider_qwenimage.gateway.account.turn import LEASE, UNBOUNDED, Ask, seat_of
+from airflow_provider_qwenimage.gateway.account.turn import (
+    LEASE,
+    UNBOUNDED,
+    Ask,
+    account,
+    adrive,
+    drive,
+    seat_of,
+)
 from airflow_provider_qwenimage.wire.protocol import Pause
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.gateway.account.local import Answer
     from airflow_provider_qwenimage.gateway.account.turn import Place, Steps
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.results import Job
+    from airflow_provider_qwenimage.models.results import Generation, Job
 
 log = logging.getLogger(__name__)
 
@@ -68,19 +76,41 @@ def looked(settings: Settings, model: str, place: Place, *, is_job: bool) -> Ste
         yield Pause(answer.wait)
 
 
-def job_ended(settings: Settings, job: Job, cost: float | None) -> Steps[None]:
-    """Give the seat of a job back, and settle its money: ``None`` where nobody knows what it cost."""
-    yield Ask(
-        "end",
-        {
-            "holder": seat_of(job),
-            "line": job.asked.model or "",
-            "level": 0,
-            "accepted": False,
-            "refused": False,
-        },
-    )
-    if settings.budget is not None and settings.store is not None:
-        from airflow_provider_qwenimage.gateway.account.money import job_settled
+class JobEnd:
+    """
+    Where a job ends: its seat is given back and its money settled when the block has its ``generation``, knows it
+    ``cancelled``, or raises that it failed. A block that only gives up waiting leaves both as they are.
+    """
 
-        yield job_settled(job.id, cost)
+    def __init__(self, settings: Settings, job: Job) -> None:
+        self._settings, self._job = settings, job
+        self.generation: Generation | None = None
+        self.cancelled: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        drive(account(self._settings), self._ended(error))
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        await adrive(account(self._settings), self._ended(error))
+
+    def _ended(self, error: BaseException | None) -> Steps[None]:
+        if self.generation is None and not self.cancelled and not isinstance(error, JobFailed):
+            return
+        held = {"holder": seat_of(self._job), "line": self._job.asked.model or "", "level": 0}
+        yield Ask("end", {**held, "accepted": False, "refused": False})
+        if self._settings.budget is not None and self._settings.store is not None:
+            from airflow_provider_qwenimage.gateway.account.money import job_settled
+
+            yield job_settled(self._job.id, self._cost(error))
+
+    def _cost(self, error: BaseException | None) -> float | None:
+        """Return what the job cost, ``None`` where nobody knows."""
+        if self.generation is not None:
+            return self.generation.usage.cost
+        return None if isinstance(error, JobFailed) and error.may_be_billed else 0.0

@@ -123,6 +123,21 @@ function ops.ask()
   return { 0, text(wait), text(ticket), text(estimate), 0, text(now), peers }
 end
 
+function ops.missed()
+  local key = line(ask.line)
+  local all_next, all_quiet = numbers(at .. 'account', 'next', 'quiet')
+  local next, quiet, learned = numbers(key, 'next', 'quiet', 'gap')
+  local leaves = math.max(all_next, next, all_quiet, quiet, now)
+  if ask.gaps[1] > 0 then
+    redis.call('HSET', at .. 'account', 'next', text(leaves + ask.gaps[1]))
+    kept(at .. 'account')
+  end
+  redis.call('HSET', key, 'next', text(leaves + math.max(ask.gaps[2], learned)))
+  kept(key)
+  redis.call('ZADD', at .. 'sent:' .. ask.line, text(leaves), ask.holder)
+  return text(leaves - now)
+end
+
 function ops.leave()
   forget(ask.line, ask.holder)
   release(ask.line, ask.holder)

@@ -140,6 +140,18 @@ class LocalStore:
         its.promised[holder] = now + wait + GRACE
         return Answer(False, wait, ticket, estimate, 0, now)
 
+    def _missed(self, now: float, *, holder: str, line: str, gaps: tuple[float, float]) -> float:
+        """Give who has a seat, and was too slow for its turn, the next one: seconds until it may leave."""
+        its = self._line(line, now)
+        gap, _, quiet = its.known()
+        leaves = max(self._next, its.next, self._quiet, quiet, now)
+        if gaps[0]:
+            self._next = leaves + gaps[0]
+        its.next = leaves + max(gaps[1], gap)
+        its.sent = deque((each for each in its.sent if each[1] != holder), maxlen=its.sent.maxlen)
+        its.sent.append((leaves, holder))
+        return leaves - now
+
     def _line(self, name: str, now: float) -> _Line:
         """Return a line without those whose time is over."""
         its = self._lines.setdefault(name, _Line())

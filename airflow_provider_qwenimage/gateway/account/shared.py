@@ -159,11 +159,10 @@ class SharedStore:
         if name in _MONEY:
             log.warning("What was reserved stays counted as spent: the account's Redis server is away")
             return None
+        if name in ("ask", "missed"):
+            asked["gaps"] = tuple(gap * self._peers for gap in asked["gaps"])
         if name == "ask":
-            share = self._peers
-            gaps, caps = asked["gaps"], asked["caps"]
-            asked["gaps"] = tuple(gap * share for gap in gaps)
-            asked["caps"] = tuple(cap and max(1, cap // share) for cap in caps)
+            asked["caps"] = tuple(cap and max(1, cap // self._peers) for cap in asked["caps"])
             asked["ticket"] = 0.0  # of another clock
         elif name == "poll":
             asked["gap"] *= self._peers
@@ -208,4 +207,4 @@ def _read(name: str, told: Any) -> Any:
         return Evidence(float(now), float(at), times, running, int(peak), known)
     if name == "reserve":
         return told and (told[0].decode(), int(told[1]))
-    return float(told) if name == "poll" else bool(told)
+    return float(told) if name in ("poll", "missed") else bool(told)

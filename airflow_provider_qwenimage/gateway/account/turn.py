@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FAR = 10.0  # seconds a task that could wait elsewhere waits for its turn on its worker
+TARDY = 0.05  # seconds after its moment a request may still leave
 LEASE = 45.0  # seconds a seat outlives the last sign of who holds it
 JOB_LEASE = 180.0  # the same of a job, whose next sign comes with its next poll
 REFUSALS = 10  # of one request whose wait nothing else bounds
@@ -207,13 +208,23 @@ class Turn:
 
     def hold(self) -> None:
         """Wait for the very moment the request may leave; what had to be written down first is."""
+        if self._leaves - time.monotonic() < -TARDY:
+            drive(self.store, self._missed())
         if (left := self._leaves - time.monotonic()) > 0:
             time.sleep(left)
 
     async def ahold(self) -> None:
         """See ``hold``."""
+        if self._leaves - time.monotonic() < -TARDY:
+            await adrive(self.store, self._missed())
         if (left := self._leaves - time.monotonic()) > 0:
             await asyncio.sleep(left)
+
+    def _missed(self) -> Steps[None]:
+        """Take the next moment: a request that left late would be too near the one after it."""
+        missed = {"holder": self._holder, "line": self.line, "gaps": self.bounds["gaps"]}
+        ahead = yield Ask("missed", missed)
+        self._leaves = time.monotonic() + ahead
 
     def _taken(self) -> Steps[None]:
         """Wait for the turn and a seat, then reserve the money."""

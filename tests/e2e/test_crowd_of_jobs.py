@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -13,10 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.models.requests import GenerateRequest
 from airflow_provider_qwenimage.triggers.qwenimage import QwenImageJobTrigger
 from demo.processes import service
+from e2e.crowd import first_event, submitted
 
 JOBS = 500
 JOB_SECONDS = 30.0
@@ -45,7 +43,7 @@ async def test_500_jobs_in_one_triggerer_keep_to_the_budget_and_leave_the_loop_f
     extra = {"gateway": "dashscope", "allow_private_hosts": True}
     fields = {"conn_type": "qwenimage", "host": f"{gateway}/dashscope", "password": KEY, "extra": extra}
     os.environ["AIRFLOW_CONN_CROWD"] = json.dumps(fields)
-    triggers = await submitted()
+    triggers = [QwenImageJobTrigger(**arguments) for arguments in await submitted(JOBS)]
 
     lags: list[float] = []
     probe = asyncio.create_task(measure(lags))
@@ -71,31 +69,6 @@ async def test_500_jobs_in_one_triggerer_keep_to_the_budget_and_leave_the_loop_f
     assert seen["max_polls_per_second"] <= POLLS_PER_SECOND
     assert took <= 1.3 * JOB_SECONDS + JOBS / POLLS_PER_SECOND
     assert lag < LAG + machine
-
-
-async def submitted():
-    """One trigger for each job."""
-    places = asyncio.Semaphore(20)
-
-    async def submit(hook, number):
-        async with places:
-            return await hook.asubmit(GenerateRequest(prompt=f"teapot {number}", model="wan2.5-t2i-preview"))
-
-    async with QwenImageHook("crowd") as hook:
-        jobs = await asyncio.gather(*(submit(hook, number) for number in range(JOBS)))
-    return [
-        QwenImageJobTrigger(
-            job.model_dump(mode="json"), qwenimage_conn_id="crowd", poll_interval=5, job_timeout=600
-        )
-        for job in jobs
-    ]
-
-
-async def first_event(trigger):
-    async with contextlib.aclosing(trigger.run()) as events:
-        async for event in events:
-            return event.payload
-    raise AssertionError("the trigger ended without an event")
 
 
 async def measure(lags):

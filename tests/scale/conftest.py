@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 DAGS = Path(__file__).parent / "dags"
 SEVERAL = 3  # tasks of a Dag; a third of the deferred ones (dags/fleet.py)
+ROOMY = {
+    "requests_per_minute": 1200,
+    "concurrency": 30,
+    "polls_per_second": 20,
+}  # turns and seats, never for long
+NARROW = {"requests_per_minute": 120, "concurrency": 5}
 FOR_EVER = 600  # seconds; each test ends by itself what lasts that long
 SIMULATOR_KEY = "sk-simulator-key"
 COMPONENTS = {
@@ -86,8 +92,9 @@ def _fleet(simulator: Any, rclone_s3: LocalS3, tmp_path_factory: pytest.TempPath
 
     rclone_s3.client().create_bucket(Bucket="images")
     connections = {
-        "tokenhot": _connection(simulator, "tokenhot"),
-        "dashscope": _connection(simulator, "dashscope"),
+        "tokenhot": _connection(simulator, "tokenhot", limits=ROOMY),
+        "dashscope": _connection(simulator, "dashscope", limits=ROOMY),
+        "limited": _connection(simulator, "tokenhot", limits=NARROW),
         "s3": json.loads(rclone_s3.connection),
     }
     home = tmp_path_factory.mktemp("airflow")
@@ -95,6 +102,12 @@ def _fleet(simulator: Any, rclone_s3: LocalS3, tmp_path_factory: pytest.TempPath
     with tempfile.TemporaryDirectory(prefix="qwenimage-scale-") as folder:
         Path(folder).chmod(0o755)
         with postgres(Path(folder)) as database, redis(Path(folder)) as broker:
+            connections["account"] = {
+                "conn_type": "redis",
+                "host": "127.0.0.1",
+                "port": broker.port,
+                "extra": {"db": 1},
+            }
             environ = _settings(database, broker)
             with running_airflow(
                 dags=DAGS, home=home, connections=connections, environ=environ, components=COMPONENTS
@@ -146,6 +159,7 @@ def _settings(database: Server, broker: Server) -> dict[str, str]:
     metadata = f"postgresql+psycopg://postgres@127.0.0.1:{database.port}/postgres"
     return {
         "PYTHONPATH": os.pathsep.join((str(DAGS.parents[2]), str(DAGS.parents[1]))),
+        "AIRFLOW__QWENIMAGE__ACCOUNT_CONN_ID": "account",
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "scale.component_name.of_this_process",
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CORE__PARALLELISM": "32",
@@ -157,6 +171,10 @@ def _settings(database: Server, broker: Server) -> dict[str, str]:
         # Celery may take a task after it lost Redis, and not begin it (celery/celery#10096): it is queued again.
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+        # The API server answers 40 requests at once, and with 15 connections, Airflow's own number, they wait for
+        # each other until they time out when 32 tasks start together.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "20",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "60",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": metadata,
     }

@@ -67,7 +67,7 @@ def postgres(folder: Path) -> Iterator[Server]:
     made = (programs / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync")
     subprocess.run(made, user=user, cwd=data, check=True, capture_output=True)
     # As many connections as Airflow's components and the workers' processes hold at most, and no socket in /run.
-    settings = {"max_connections": 200, "unix_socket_directories": "", "fsync": "off"}
+    settings = {"max_connections": 300, "unix_socket_directories": "", "fsync": "off"}
     command = (str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port))
     component = Component(
         (*command, *(f"--{name}={value}" for name, value in settings.items())),

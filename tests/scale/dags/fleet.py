@@ -63,3 +63,18 @@ with dag("batch"):
         on_error="continue",
         **IMAGE,
     )
+
+CROWD = {"qwenimage_conn_id": "limited", "model": "qwen-image-plus"}
+
+with dag("crowd"):
+    QwenImageGenerateOperator.partial(task_id="ask", **CROWD).expand(prompt=prompts("mapped", count=60))
+
+with dag("batches"):
+    for name in ("one", "two"):
+        QwenImageBatchOperator(
+            task_id=name,
+            requests=prompts(name, count=30),
+            persist_to=f"s3://images/{{{{ run_id }}}}/{name}/",
+            aws_conn_id="s3",
+            **CROWD,
+        )

@@ -13,6 +13,7 @@ from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     InvalidRequest,
     JobFailed,
+    OutcomeUnknown,
     QwenImageError,
     TemporaryRefusal,
 )
@@ -281,10 +282,10 @@ def _check_place(settings: Settings, job: Job) -> None:
     if job.gateway == here[0] and job.host in (None, here[1]):
         return
     was, now = (" at ".join(filter(None, place)) for place in (there, here))
-    raise JobFailed(
+    # The job goes on there, so its record stays: what leads back to it brings its images.
+    raise OutcomeUnknown(
         f"The job was submitted to {was}, and the connection leads to {now}",
-        job=job,
-        billing="maybe",
+        job_id=job.id,
         request_id=job.request_id,
         advice="Let the connection lead there again to have its images.",
     )

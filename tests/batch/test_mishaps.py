@@ -252,3 +252,23 @@ def test_a_gateway_that_takes_no_connection_is_given_up_soon(
     assert sum(ordered) < 600  # seconds
     assert caplog.text.count("The batch slows down") == 1
     assert "No connection to 127.0.0.1" in caplog.text
+
+
+def test_jobs_of_a_connection_that_moved_wait_for_it_to_lead_back(gateway, batch, qwenimage_connection):
+    gateway.state.settings.job_seconds = 0.05
+    gateway.fault("429", on="poll", times=99)
+    task = batch(prompts(2), gateway="dashscope", model="wan2.5-t2i-preview", size=None, job_timeout=0.2)
+    task.retries = 9
+    airflow = InMemoryAirflow()
+    assert airflow.run(task).state == "up_for_retry"
+    gateway.state.faults.clear()
+
+    qwenimage_connection("dashscope-intl")
+    moved = airflow.run(task)
+    assert "the connection leads to dashscope-intl" in str(moved.error)
+    assert "resubmit" not in str(moved.error)
+
+    qwenimage_connection("dashscope")
+    task.job_timeout = 60
+    assert len(airflow.run(task).result) == 2
+    assert gateway.state.posts == 2

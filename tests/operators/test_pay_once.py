@@ -351,3 +351,23 @@ def test_what_is_paid_stays_paid_when_the_connection_moves(gateway, qwenimage_co
 
     assert (again.state, again.result) == ("success", first.result)
     assert gateway.state.posts == 1
+
+
+def test_a_job_of_a_connection_that_moved_waits_for_it_to_lead_back(gateway, qwenimage_connection):
+    gateway.state.settings.job_seconds = 0.05
+    gateway.fault("429", on="poll", times=99)
+    airflow = InMemoryAirflow()
+    qwenimage_connection("dashscope")
+    task = generate("qwenimage_default", model="wan2.5-t2i-preview", job_timeout=0.2, retries=9)
+    assert airflow.run(task).state == "up_for_retry"
+    gateway.state.faults.clear()
+
+    qwenimage_connection("dashscope-intl")
+    moved = airflow.run(task)
+    advice = "Let the connection lead there again to have its images. A retry resumes it at no cost."
+    assert str(moved.error).endswith(advice)
+
+    qwenimage_connection("dashscope")
+    task.job_timeout = 60
+    assert len(airflow.run(task).result) == 1
+    assert gateway.state.posts == 1

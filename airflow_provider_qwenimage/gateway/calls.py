@@ -12,7 +12,6 @@ from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     InvalidRequest,
-    JobFailed,
     OutcomeUnknown,
     QwenImageError,
     TemporaryRefusal,

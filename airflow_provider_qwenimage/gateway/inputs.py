@@ -56,10 +56,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
-_CHUNK, _BASE64_BLOCK = (
-    1 << 20,
-    3 << 18,
-)  # bytes; a block is a multiple of three: its pieces join without padding
+_CHUNK, _BASE64_BLOCK = 1 << 20, 3 << 18  # bytes; blocks of a multiple of three join without padding
 _BAD_REQUEST, _SERVER_ERROR = 400, 500
 _FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path"
 # What stands for an image that is not read yet, where only the form of a request is checked.

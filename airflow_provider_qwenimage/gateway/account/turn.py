@@ -272,9 +272,8 @@ class Turn:
         if self.purse is not None:
             yield from self.purse.settled(self.outcome, unbilled=unbilled)
         if isinstance(self.outcome, Job):
-            job = seat_of(self.outcome)
             held = {"holder": self._holder, "line": self.line, "level": self._level}
-            yield Ask("job", {**held, "job": job, "life": JOB_LEASE})
+            yield Ask("job", {**held, "job": seat_of(self.outcome), "life": JOB_LEASE})
             return False
         if not (isinstance(error, TemporaryRefusal) and error.throttled):
             unheard = not self.sent or isinstance(error, GatewayUnreachable)
@@ -297,9 +296,5 @@ class Turn:
         if self.longest is None:
             return True
         if self.longest < 0:
-            self.longest = _longest_wait()
+            self.longest = float(conf.getfloat("qwenimage", "longest_wait", fallback=LONGEST_WAIT))
         return waited <= self.longest
-
-
-def _longest_wait() -> float:
-    return float(conf.getfloat("qwenimage", "longest_wait", fallback=LONGEST_WAIT))

@@ -252,7 +252,11 @@ async def acancel(client: AsyncHttpClient, settings: Settings, job: Job) -> bool
     return cancelled
 
 
-def _submission(settings: Settings, planned: Plan, patience: flows.Patience) -> Flow[Generation | Job]:
+def _submission(
+    settings: Settings,
+    planned: Plan,
+    patience: flows.Patience = flows.Patience(),  # noqa: B008 - frozen
+) -> Flow[Generation | Job]:
     flow = jobs.submit if planned.is_job else flows.generate
     return flow(
         planned.request,

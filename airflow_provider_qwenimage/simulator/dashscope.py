@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import UploadFile
@@ -13,7 +14,8 @@ from starlette.routing import Route
 from airflow_provider_qwenimage.simulator import replies
 from airflow_provider_qwenimage.simulator.broken_files import oss_error
 from airflow_provider_qwenimage.simulator.gateway import Gateway, enabled
-from airflow_provider_qwenimage.simulator.jobs import Job, poll_body
+from airflow_provider_qwenimage.simulator.job_list import listed
+from airflow_provider_qwenimage.simulator.jobs import poll_body
 from airflow_provider_qwenimage.simulator.vendor import GATEWAYS, RefusedError, refused
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class DashScope(Gateway):
         return [
             Route(f"{_SERVICES}/multimodal-generation/generation", self.generations, methods=["POST"]),
             *(Route(f"{_SERVICES}/{path}", self.submit, methods=["POST"]) for path in _JOBS),
-            Route("/api/v1/tasks", self.tasks),
+            *(Route(path, self.tasks) for path in ("/api/v1/tasks", "/api/v1/tasks/")),
             Route("/api/v1/tasks/{job_id}", self.poll),
             Route("/api/v1/tasks/{job_id}/", self.poll),
             Route("/api/v1/tasks/{job_id}/cancel", self.cancel, methods=["POST"]),
@@ -67,11 +69,15 @@ class DashScope(Gateway):
             reply=body,
             images=len(made.images),
             fault=armed.fault if armed else None,
+            endpoint="/".join(request.url.path.split("/")[-2:]),
+            request_id=made.request_id,
+            key=_key(request),
         )
         request.state.job = job.id
+        body = {"output": {"task_id": job.id, "task_status": "PENDING"}, "request_id": made.request_id}
+        self.keep(request, body)
         if armed and (spoilt := self.plain(armed, made.request_id)):
             return spoilt
-        body = {"output": {"task_id": job.id, "task_status": "PENDING"}, "request_id": made.request_id}
         return await self.reply(body, armed, made.request_id)
 
     def body(self, request: Request, made: Made) -> dict[str, Any]:
@@ -130,7 +136,7 @@ class DashScope(Gateway):
         armed = self.struck(request, "poll", job_id)
         if armed and (spoilt := self.plain(armed, request_id)):
             return spoilt
-        job = self.state.jobs.find(job_id, gateway=self.row.name)
+        job = self.state.jobs.find(job_id, gateway=self.row.name, key=_key(request))
         return await self.reply(poll_body(job, job_id, request_id), armed, request_id)
 
     async def cancel(self, request: Request) -> ASGIApp:
@@ -143,7 +149,9 @@ class DashScope(Gateway):
             armed = self.struck(request, "cancel", request.url.path)
             if armed and (spoilt := self.plain(armed, request_id)):
                 return spoilt
-            job = self.state.jobs.find(request.path_params["job_id"], gateway=self.row.name)
+            job = self.state.jobs.find(
+                request.path_params["job_id"], gateway=self.row.name, key=_key(request)
+            )
             if job is None or not self.state.jobs.cancel(job):
                 raise refused("not_cancelable")
         except RefusedError as error:
@@ -152,17 +160,13 @@ class DashScope(Gateway):
 
     async def tasks(self, request: Request) -> ASGIApp:
         """List jobs."""
-        found = self.state.jobs.list(self.row.name)
-        page = _positive(request.query_params.get("page_no"), 1)
-        size = _positive(request.query_params.get("page_size"), 10)
-        shown = [_listed(job) for job in found[(page - 1) * size : page * size]]
-        facts = {
-            "total": len(found),
-            "total_page": -(-len(found) // size),
-            "page_no": page,
-            "page_size": size,
-        }
-        return await self.checked(request, {**facts, "data": shown})
+        request_id = str(uuid.uuid4())
+        jobs = self.state.jobs.list(self.row.name, key=_key(request))
+        try:
+            body = listed(jobs, request.query_params, request_id=request_id, now=time())
+        except RefusedError as error:
+            return self.refusal(error.refusal, request_id)
+        return await self.checked(request, body)
 
     def mode(self, ask: Ask, request: Request) -> None:
         """Refuse the wrong endpoint, a missing or superfluous async header, a missing stream (4.1, 4.4)."""
@@ -184,9 +188,5 @@ class DashScope(Gateway):
             raise refused("stream")
 
 
-def _positive(text: str | None, default: int) -> int:
-    return max(1, int(text)) if text and text.isdigit() else default
-
-
-def _listed(job: Job) -> dict[str, Any]:
-    return {"task_id": job.id, "model_name": job.model, "status": job.status, **job.times()}
+def _key(request: Request) -> str:
+    return request.headers.get("authorization", "")

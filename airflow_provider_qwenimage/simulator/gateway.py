@@ -78,6 +78,8 @@ class Gateway:
             armed = self.struck(request, "generate", ask.prompt)
             if armed and armed.row.early and (refusal := self.plain(armed, request_id)):
                 return refusal
+            if kept := self.state.replies.get(self._key(request)):
+                return await self.reply(kept, armed, request_id)
             key = request.headers.get("authorization", "")
             self.state.accounts.submit(key, ask.model)
         except RefusedError as error:
@@ -106,6 +108,10 @@ class Gateway:
 
     async def _answer(self, request: Request, made: Made, armed: Armed | None) -> ASGIApp:
         self.state.count(self.row.name, "billed", len(made.images))
+        body = self.body(request, made)
+        if request.url.path.endswith("/edits") and self.row.kind == "engine":
+            body |= {"output_format": self.state.settings.image_format, "size": "{}x{}".format(*made.size)}
+        self.keep(request, body)
         if armed and (spoilt := self.plain(armed, made.request_id)):
             return spoilt
         if self.streams(made.ask, request):
@@ -113,9 +119,6 @@ class Gateway:
         if made.ask.events and self.row.kind == "engine":
             edited = request.url.path.endswith("/edits")
             return self._stream(made, armed, list(events(made, edited=edited)), error_event)
-        body = self.body(request, made)
-        if request.url.path.endswith("/edits") and self.row.kind == "engine":
-            body |= {"output_format": self.state.settings.image_format, "size": "{}x{}".format(*made.size)}
         if armed and armed.fault == "lost_images_metadata" and self.row.reply == "openai":
             body["metadata"] = replies.choices(made)
         return await self.reply(body, armed, made.request_id)
@@ -218,6 +221,16 @@ class Gateway:
         """A no in the gateway's own shape."""
         body = striking.rendered(errors.SHAPES[self.row.errors](refusal, request_id))
         return Response(body, refusal.status, self._headers(request_id), _JSON)
+
+    def keep(self, request: Request, body: dict[str, Any]) -> None:
+        """Keep a good answer for whoever asks again with the same idempotency key; it is billed once."""
+        if key := self._key(request):
+            self.state.replies[key] = body
+
+    def _key(self, request: Request) -> tuple[str, str] | None:
+        header = self.state.settings.idempotency_header
+        value = request.headers.get(header) if header else None
+        return (self.row.name, value) if value else None
 
     def remember(self, request: Request, kind: str, body: Any) -> None:
         """Keep a request for `/_state`, without its key."""

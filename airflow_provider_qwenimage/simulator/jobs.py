@@ -23,6 +23,9 @@ class Job:
     :param reply: the body of a poll once it succeeded.
     :param images: images billed by success.
     :param fault: job_failed, job_failed_top_level, job_unknown, job_stuck, job_missing_status or None.
+    :param endpoint: the service it was submitted to.
+    :param request_id: of its submission.
+    :param key: the header with the API key that submitted it; no other one is shown it.
     """
 
     gateway: str
@@ -32,6 +35,9 @@ class Job:
     reply: dict[str, Any]
     images: int
     fault: str | None = None
+    endpoint: str = ""
+    request_id: str = ""
+    key: str = field(default="", repr=False)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created: float = field(default_factory=time.time)
     canceled: float | None = None
@@ -68,22 +74,23 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def submit(
-        self, *, gateway: str, model: str, reply: dict[str, Any], images: int, fault: str | None
-    ) -> Job:
-        """Start a job that ends after `job_seconds`."""
+    def submit(self, **facts: Any) -> Job:
+        """Start a job that ends after `job_seconds`.
+
+        :param facts: fields of `Job`.
+        """
         seconds = self._settings.job_seconds
         pending = seconds * self._settings.pending_share
-        job = Job(gateway, model, seconds, pending, reply, images, fault)
+        job = Job(seconds=seconds, pending=pending, **facts)
         with self._lock:
             self._jobs[job.id] = job
         return job
 
-    def find(self, job_id: str, *, gateway: str) -> Job | None:
-        """The job; None for an unknown id and for a job of another region."""
+    def find(self, job_id: str, *, gateway: str, key: str) -> Job | None:
+        """The job; None for an unknown id and for a job of another region or key."""
         with self._lock:
             job = self._jobs.get(job_id)
-        return job if job and job.gateway == gateway else None
+        return job if job and (job.gateway, job.key) == (gateway, key) else None
 
     def is_open(self, job_id: str) -> bool:
         """Whether a job has not ended."""
@@ -102,10 +109,11 @@ class Jobs:
             job.canceled = time.time()
             return True
 
-    def list(self, gateway: str) -> list[Job]:
-        """Jobs of one gateway, newest first."""
+    def list(self, gateway: str, *, key: str | None = None) -> list[Job]:
+        """Jobs of one gateway, newest first; of one key where it is given."""
         with self._lock:
-            return [job for job in reversed(self._jobs.values()) if job.gateway == gateway]
+            found = [job for job in reversed(self._jobs.values()) if job.gateway == gateway]
+        return [job for job in found if key in (None, job.key)]
 
     def billed(self, gateway: str | None = None) -> int:
         """Images of jobs that succeeded."""

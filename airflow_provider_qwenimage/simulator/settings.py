@@ -32,6 +32,7 @@ class Settings:
     :param sse_mode: a frame holds what is new (`incremental`), all so far (`cumulative`), or a piece of a
         caption (`chunks`).
     :param rules: model rows that differ from `vendor.toml`: `{"qwen-image-2.0": {"n": [1, 4, 1]}}`.
+    :param idempotency_header: a request that names a key in this header is made and billed once for that key.
     :param keep_requests: how many requests `/_state` remembers.
     """
 
@@ -52,6 +53,7 @@ class Settings:
     poll_limit: int | None = None
     sse_mode: str = "incremental"
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    idempotency_header: str | None = None
     keep_requests: int = 1000
 
     def row(self, model: str) -> ModelRow | None:

@@ -45,6 +45,7 @@ class State:
         self.uploads = Uploads()
         self.accounts = Accounts(settings, self.jobs)
         self.sockets = Sockets(self.faults, self.count)
+        self.replies: dict[tuple[str, str] | None, dict[str, Any]] = {}  # by gateway and idempotency key
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._requests: deque[Seen] = deque(maxlen=settings.keep_requests)
@@ -140,6 +141,7 @@ class State:
             self._requests = deque(maxlen=self.settings.keep_requests)
             self._polls.clear()
             self._fastest = 0
+        self.replies.clear()
         self.faults.clear()
         self.gallery.clear()
         self.accounts.clear()

@@ -142,8 +142,87 @@ def test_polls_per_second_are_counted_and_can_be_limited(sim, jobs):
     assert 429 in statuses
 
 
-def test_jobs_are_listed_newest_first(call, jobs):
+def listed(call, query="", gateway="dashscope"):
+    reply = call.get(gateway, f"/api/v1/tasks/?{query}")
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_jobs_are_listed_newest_first_by_pages(call, jobs):
     first, second = (jobs.submit(legacy(n=1), TEXT) for _ in range(2))
     body = call.get("dashscope", "/api/v1/tasks?page_no=1&page_size=1").json()
-    assert ([row["task_id"] for row in body["data"]], body["total"]) == ([second], 2)
-    assert first != second
+    assert ([row["task_id"] for row in body["data"]], body["total"], body["total_page"]) == ([second], 2, 2)
+    assert [row["task_id"] for row in listed(call, "page_no=2&page_size=1")["data"]] == [first]
+    assert listed(call, "page_no=3&page_size=1")["data"] == []
+
+
+def test_a_listed_job_has_the_vendors_fields_and_no_prompt(sim, call, jobs):
+    jobs.set(seconds=0, pending=0)
+    job = jobs.submit(legacy(n=1), TEXT)
+    body = listed(call)
+    (row,) = body["data"]
+    assert set(body) == {"total", "data", "total_page", "page_no", "request_id", "page_size"}
+    assert row["user_api_unique_key"] == "apikey:v1:aigc:text2image:image-synthesis:wan2.5-t2i-preview"
+    assert (row["task_id"], row["status"], row["model_name"]) == (job, "SUCCEEDED", "wan2.5-t2i-preview")
+    assert row["gmt_create"] <= row["start_time"] <= row["end_time"]
+    assert row["request_id"] != body["request_id"]
+    assert "a red fox" not in str(body)
+    sim.state.settings.keys = ("another",)
+    told = {"Authorization": "Bearer another"}
+    other = [
+        call.client.get(f"{sim.base('dashscope')}/api/v1/tasks/{path}", headers=told) for path in ("", job)
+    ]
+    assert (other[0].json()["total"], other[1].json()["output"]["task_status"]) == (0, "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("model_name=wan2.5-t2i-preview", 1),
+        ("model_name=wan2.7-image", 0),
+        ("status=PENDING", 1),
+        ("status=SUCCEEDED", 0),
+        ("task_id=no-such", 0),
+        ("start_time=20200101000000", 0),
+        ("end_time=20200101000000", 0),
+        ("end_time=29990101000000", 0),  # the 24 hours before it
+    ],
+)
+def test_jobs_are_filtered(call, jobs, query, count):
+    jobs.set(seconds=60, pending=1)
+    jobs.submit(legacy(n=1), TEXT)
+    assert listed(call, query)["total"] == count
+    assert listed(call, query, gateway="dashscope-intl")["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "query", ["start_time=yesterday", "start_time=20200101000000&end_time=20200103000000"]
+)
+def test_a_time_the_list_cannot_read_is_refused(call, query):
+    reply = call.get("dashscope", f"/api/v1/tasks/?{query}")
+    assert (reply.status_code, reply.json()["code"]) == (400, "InvalidParameter")
+
+
+def test_a_job_whose_answer_is_lost_is_in_the_list(sim, call, jobs):
+    sim.fault("504")
+    assert call.post("dashscope", legacy(n=1), path=TEXT, headers=ASYNC).status_code == 504
+    assert listed(call)["total"] == 1
+
+
+@pytest.mark.parametrize("fault", ["504", "html_200", "truncated_json"])
+def test_a_request_with_a_key_is_made_and_billed_once(sim, call, fault):
+    sim.state.settings.idempotency_header = "Idempotency-Key"
+    sim.fault(fault)
+    for key in ("one", "one", "two"):
+        call.post("tokenhot", native("qwen-image-plus", n=1), headers={"Idempotency-Key": key})
+    assert (sim.state.posts, sim.state.billed) == (3, 2)
+
+
+def test_a_job_with_a_key_is_made_once(sim, call, jobs):
+    sim.state.settings.idempotency_header = "Idempotency-Key"
+    headers = {**ASYNC, "idempotency-key": "one"}
+    ids = {
+        call.post("dashscope", legacy(n=1), path=TEXT, headers=headers).json()["output"]["task_id"]
+        for _ in "ab"
+    }
+    assert len(ids) == listed(call)["total"] == 1

@@ -56,11 +56,13 @@ class QwenImageError(Exception):
     :param request_id: the id to ask the gateway about.
     :param job_id: the job to ask the gateway about.
     :ivar final: whether a further try can only meet the same again; the class default until it is decided.
+    :ivar keyed: the request carried an idempotency key: the same may be asked for again, and is billed once.
     :ivar scope: ``account`` where other requests meet it too, whatever they ask for: it is of key, money or model.
     """
 
     default_billing: ClassVar[Billing] = "no"
     final: bool = False
+    keyed: bool = False
     scope: Literal["account", "request"] = "request"
 
     def __init__(

@@ -26,7 +26,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
+from airflow_provider_qwenimage.exceptions import (
+    GatewayUnreachable,
+    OutcomeUnknown,
+    PermanentRefusal,
+    QwenImageError,
+    TemporaryRefusal,
+)
 from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.models.results import GeneratedImage, Generation, ImageFailure
 from airflow_provider_qwenimage.wire.documents import Document, documents
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.requests import Request
 
 Clock = Callable[[], float]
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +58,14 @@ class Patience:
     How long one call tries again by itself, and only where nothing was billed.
 
     :param attempts: calls at most.
+    :param asks: times at most that the same is asked for under one idempotency key while its answers are lost.
     :param longest_pause: seconds; a longer ``Retry-After`` is capped to it.
     :param wall_time: seconds from the first call; no pause goes beyond it.
     :param throttled: ``False`` where who is throttled waits for another turn in the account.
     """
 
     attempts: int = 4
+    asks: int = 3
     longest_pause: float = 60.0
     wall_time: float = 180.0
     throttled: bool = True
@@ -65,6 +74,8 @@ class Patience:
         self, problem: QwenImageError, *, attempt: int, elapsed: float, jitter: float
     ) -> float | None:
         """Return the seconds to wait before the next attempt, ``None`` to give up; ``jitter`` is in 0..1."""
+        if isinstance(problem, OutcomeUnknown) and problem.keyed:
+            return 2.0 ** (attempt - 1) * (1.0 + jitter) if attempt < self.asks else None
         refused = isinstance(problem, TemporaryRefusal) and problem.resend
         if refused and getattr(problem, "throttled", False) and not self.throttled:
             return None
@@ -91,9 +102,9 @@ def send_until_answered(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple
     Send a call until it is accepted or refused for good.
 
     Only what was surely not billed is sent again: no connection, throttling, explicit overload, a field of ours that
-    the gateway does not take.
+    the gateway does not take; and what is billed once however often it is asked for, under an idempotency key.
     """
-    started = conduct.clock()
+    started, lost = conduct.clock(), None
     for attempt in count(1):
         try:
             reply = yield call
@@ -102,20 +113,34 @@ def send_until_answered(call: Call, conduct: Conduct) -> Flow[tuple[Reply, tuple
             said = refused_with(reply, found)
             if said is None:
                 return reply, found
-            problem = explained(said, reply, found, now=conduct.clock())
+            problem = _still_made(call, reply) or explained(said, reply, found, now=conduct.clock())
             if (field := refused_field(problem, call.spare)) is not None:
                 call = call.without(field)
                 continue
-        except GatewayUnreachable as unreachable:
-            problem = unreachable
+        except (GatewayUnreachable, OutcomeUnknown) as failure:
+            problem = failure
+        problem.keyed = call.keyed
+        lost = problem if isinstance(problem, OutcomeUnknown) and call.keyed else lost
         elapsed = conduct.clock() - started
         pause = conduct.patience.pause_after(
             problem, attempt=attempt, elapsed=elapsed, jitter=conduct.jitter()
         )
         if pause is None:
-            raise problem
+            # What was lost before is not known by a refusal to be asked again.
+            raise problem if lost is None or _is_of_the_request(problem) else lost
         yield Pause(pause)
     raise AssertionError  # pragma: no cover - count() does not end
+
+
+def _still_made(call: Call, reply: Reply) -> OutcomeUnknown | None:
+    """Read the conflict with a request of the same key that is still under way."""
+    if not call.keyed or reply.status != _CONFLICT:
+        return None
+    return OutcomeUnknown("The gateway is still at work on the request of this key", status=reply.status)
+
+
+def _is_of_the_request(problem: QwenImageError) -> bool:
+    return isinstance(problem, PermanentRefusal) and problem.scope == "request"
 
 
 def generate(

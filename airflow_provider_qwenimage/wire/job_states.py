@@ -22,7 +22,7 @@ STATES: dict[str, State] = {
     "PENDING": "waiting", "RUNNING": "waiting", "SUSPENDED": "waiting", "SUCCEEDED": "done",
     "FAILED": "failed", "CANCELED": "failed", "CANCELLED": "failed", "UNKNOWN": "lost",
 }  # fmt: skip
-_TASKS = "/api/v1/tasks"
+TASKS = "/api/v1/tasks"
 
 
 def usable_id(job_id: object) -> str | None:
@@ -44,7 +44,7 @@ def path_of(job: Job) -> str:
             advice="Look at the gateway's list of jobs before paying again.",
             request_id=job.request_id,
         )
-    return f"{_TASKS}/{quote(job.id, safe='')}"
+    return f"{TASKS}/{quote(job.id, safe='')}"
 
 
 def state_word(document: Document) -> str:

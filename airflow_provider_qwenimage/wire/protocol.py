@@ -40,6 +40,7 @@ class Call:
     :param headers: beyond Authorization and Content-Type.
     :param timeout: read timeout in seconds where it differs from the connection's.
     :param billable: whether an answer that never comes may have cost money.
+    :param keyed: it carries an idempotency key: the same may be asked for again, and is billed once.
     :param spare: fields of the body that are ours and not the author's: a gateway that refuses one of them is asked
         again without it.
     """
@@ -53,6 +54,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     billable: bool = False
+    keyed: bool = False
     spare: tuple[str, ...] = ()
 
     def without(self, name: str) -> Call:

@@ -20,6 +20,7 @@ Provenance = Literal["keep", "require", "label"]
 FILENAME = "{index:03d}-{sha8}.{ext}"
 MANIFEST = "manifest.json"  # its presence means the set is complete
 PARTIAL = "manifest.partial.json"  # what is stored of a set that is not
+PENDING = ".pending/"  # answers that Airflow has not taken yet
 MAX_CONCURRENCY = 16  # images under way at once
 BATCH_CONCURRENCY = 8  # requests at the gateway at once
 MAX_IMAGE_BYTES = 64 * 1024 * 1024

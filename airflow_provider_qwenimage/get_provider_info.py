@@ -115,6 +115,12 @@ _CONNECTION: dict[str, Any] = {
             "Needs prices, and [qwenimage] account_conn_id.",
             "object",
         ),
+        "idempotency_header": _field(
+            "Idempotency header",
+            "The name of the header for idempotency keys, where the gateway takes them (Idempotency-Key): a lost "
+            "answer is then asked for again, and billed once. Empty: none is sent.",
+            "string",
+        ),
     },
 }
 

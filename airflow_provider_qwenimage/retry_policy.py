@@ -9,10 +9,12 @@ from airflow.providers.common.compat.sdk import RetryPolicy
 from airflow.sdk.definitions.retry_policy import RetryDecision
 
 from airflow_provider_qwenimage.exceptions import QwenImageError
-from airflow_provider_qwenimage.payment.consequences import consequence, implied_state
+from airflow_provider_qwenimage.payment.consequences import OnUnknown, consequence, implied_state
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+_TOLD: dict[str, OnUnknown] = {"resubmit": "resubmit", "find": "find"}
 
 
 class QwenImageRetryPolicy(RetryPolicy):
@@ -36,7 +38,7 @@ class QwenImageRetryPolicy(RetryPolicy):
         if not isinstance(exception, QwenImageError):
             return RetryDecision.default()
         follows = consequence(exception, state=implied_state(exception))
-        if exception.final or not follows.gets_on(resend=_told_to_resubmit(context)):
+        if exception.final or not follows.gets_on(on_unknown=_on_unknown(context)):
             return RetryDecision.fail(str(exception))
         return RetryDecision.retry(self._wait(getattr(exception, "retry_after", None)), str(exception))
 
@@ -53,6 +55,7 @@ class QwenImageRetryPolicy(RetryPolicy):
         return cls(timedelta(seconds=data["longest_wait"]))
 
 
-def _told_to_resubmit(context: Context | None) -> bool:
+def _on_unknown(context: Context | None) -> OnUnknown:
     task = context.get("task") if context else None
-    return getattr(task, "on_unknown_outcome", "fail") == "resubmit"
+    told = str(getattr(task, "on_unknown_outcome", ""))
+    return _TOLD.get(told, "fail")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.exceptions import QwenImageError
     from airflow_provider_qwenimage.models.manifest import Failure, StoredImage
     from airflow_provider_qwenimage.models.requests import Request
-    from airflow_provider_qwenimage.models.results import Generation
+    from airflow_provider_qwenimage.models.results import Generation, Job
 
 # The names of OpenTelemetry's conventions for generative AI; what those have no name for is called qwenimage.*.
 # https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
@@ -116,6 +116,12 @@ def count_failed(error: QwenImageError, *, unknown: bool) -> None:
     """
     name = "outcomes_unknown" if unknown else "requests_failed"
     _stats().incr(f"qwenimage.{name}", tags={"error": type(error).__name__})
+
+
+def count_found(job: Job) -> None:
+    """Count a lost request whose job was found at the gateway, and adopted."""
+    tags = {"gateway": job.gateway, "model": job.asked.model or "unknown"}
+    _stats().incr("qwenimage.outcomes_found", tags=tags)
 
 
 def count_stored(size: int) -> None:

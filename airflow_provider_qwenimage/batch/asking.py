@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, TemporaryRefusal
-from airflow_provider_qwenimage.gateway import calls
+from airflow_provider_qwenimage.gateway import calls, waiting
 from airflow_provider_qwenimage.gateway.account.turn import REFUSALS
 from airflow_provider_qwenimage.gateway.inputs import Inputs
 from airflow_provider_qwenimage.models.results import Generation, Job
@@ -187,7 +187,7 @@ class Asking:
         return await self._wait(client, outcome)
 
     async def _wait(self, client: AsyncHttpClient, job: Job) -> Generation:
-        return await calls.await_job(
+        return await waiting.await_job(
             client,
             self._settings,
             job,

@@ -21,7 +21,12 @@ class Entry(BaseModel):
     :param position: of the request in the batch.
     :param state: see ``payment.consequences``.
     :param failures: of its n images those that did not come, by their place in the set.
-    :param reason: why it is ``refused``, ``unknown``, or ``done`` without images: they lacked a mark of origin.
+        :param reason: why it is ``refused``, ``unknown``, or ``done`` without images: they lacked a mark of origin.
+        :param sent: when a request was sent first whose outcome is unknown since.
+    :param request_id: of its lost answer, where one came that named it.
+    :param key: the header for idempotency keys and the key that it was sent with, as ``Header=key``.
+    :param account: a digest of host and key that it was sent with then.
+    :param job_id: of the images, which is kept when their links are not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +40,31 @@ class Entry(BaseModel):
     failures: tuple[Failure, ...] = ()
     usage: Usage | None = None
     reason: str | None = None
+    sent: Moment | None = None
+    request_id: str | None = None
+    key: str | None = None
+    account: str | None = None
+    job_id: str | None = None
+
+    @property
+    def sending(self) -> State:
+        """The state of the request while it is sent: one that is asked for again stays of unknown outcome."""
+        return "unknown" if self.state == "intent" and self.sent else self.state
+
+    @property
+    def known_job(self) -> str | None:
+        """The id of its job, whatever became of it."""
+        if self.job:
+            return self.job.id
+        return self.generation.job_id if self.generation else self.job_id
+
+    def lost(self, reason: str, *, request_id: str | None = None) -> Entry:
+        """Return the entry that says that nobody knows what became of the request."""
+        kept = self.model_dump(include={"position", "sent", "request_id", "key", "account"})
+        kept["sent"] = self.sent or (self.at if self.state == "intent" else None)
+        kept["request_id"] = request_id or self.request_id
+        kept["job_id"] = self.known_job
+        return Entry(**kept, state="unknown", reason=reason)
 
     def without_links(self) -> Entry:
         """Return it without what the gateway delivered, where all of that is stored."""

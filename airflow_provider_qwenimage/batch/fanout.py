@@ -25,7 +25,7 @@ from airflow_provider_qwenimage.exceptions import (
 from airflow_provider_qwenimage.payment.consequences import NEXT, Consequence, consequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_qwenimage.batch.asking import Asking
     from airflow_provider_qwenimage.batch.items import Item
@@ -152,9 +152,11 @@ class FanOut:
     def _settle(self, item: Item, error: QwenImageError) -> Consequence:
         """Write down what a failure leaves behind, and return it."""
         entry = self._journal.entries.get(item.position)
-        state = entry.state if entry else "unsent"
+        state = entry.sending if entry else "unsent"
         follows = consequence(error, state=state)
-        if follows.state != state:
+        if entry and follows.state == "unknown" and entry.state != "unknown":
+            self._journal.note(entry.lost(error.what, request_id=error.request_id))
+        elif follows.state != state:
             self._journal.note(Entry(position=item.position, state=follows.state, reason=error.what))
         return follows
 
@@ -165,14 +167,24 @@ def _is_of_the_request(error: QwenImageError) -> bool:
     return refused or (isinstance(error, InvalidRequest) and not isinstance(error, BudgetExceeded))
 
 
-def split(items: Iterable[Item], journal: Journal, *, resend: bool) -> tuple[list[Item], dict[int, Failed]]:
-    """Return what is missing, and what earlier runs left unknown and must not be sent again."""
+def split(
+    items: Iterable[Item],
+    journal: Journal,
+    *,
+    resend: bool,
+    repeats: Callable[[Entry], bool] = lambda _: False,
+) -> tuple[list[Item], dict[int, Failed]]:
+    """
+    Return what is missing, and what earlier runs left unknown and must not be sent again.
+
+    :param repeats: whether the same can be asked for again under its idempotency key.
+    """
     todo: list[Item] = []
     unknown: dict[int, Failed] = {}
     for item in items:
         entry = journal.entries.get(item.position)
         following = NEXT[entry.state if entry else "unsent"]
-        if entry and following == "ask" and not resend:
+        if entry and following == "ask" and not (resend or repeats(entry)):
             error = _earlier(entry)
             unknown[item.position] = Failed(error, consequence(error, state=entry.state))
         elif entry and entry.state == "done" and entry.reason:  # without a mark, and no longer to be had
@@ -184,7 +196,7 @@ def split(items: Iterable[Item], journal: Journal, *, resend: bool) -> tuple[lis
 
 
 def _earlier(entry: Entry) -> QwenImageError:
-    when = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+    when = f"{entry.sent or entry.at:%Y-%m-%d %H:%M:%S} UTC"
     if entry.state == "intent":
         return OutcomeUnknown(f"An earlier run sent this request at {when} and ended before its answer")
     return OutcomeUnknown(f"An earlier run, at {when}: {entry.reason}")

@@ -60,6 +60,7 @@ class Verdict:
     :param failed: by position.
     :param stopped: why no more was begun, ``True`` where the task was told to end.
     :param paid: requests whose images came and are not stored.
+    :param candidates: what the gateway tells of jobs that no row owns.
     """
 
     items: Sequence[Item]
@@ -67,6 +68,12 @@ class Verdict:
     failed: dict[int, Failed]
     stopped: QwenImageError | bool = False
     paid: tuple[Entry, ...] = ()
+    candidates: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a request may have been billed that brought nothing."""
+        return any(failed.word == "unknown" for failed in self.failed.values())
 
     @property
     def untried(self) -> list[Item]:
@@ -150,7 +157,7 @@ class Verdict:
         told = ", ".join(f"{counts[word]} {text}" for word, text in _KINDS.items() if counts[word])
         what = f"{sum(counts.values())} of {len(self.items)} requests are not done: {told}{self._shown()}"
         if self._gets_on(options):
-            advice = "A retry pays only for what is missing."
+            advice = f"{self.candidates} A retry pays only for what is missing.".strip()
             return TransferIncomplete(what, failures=self.failures(), advice=advice)
         error: QwenImageError
         if counts["unknown"]:
@@ -158,6 +165,7 @@ class Verdict:
                 "Look at the gateway's usage log; a run with the same persist_to and "
                 "on_unknown_outcome='resubmit' pays for them again, and only for them."
             )
+            advice = f"{self.candidates} {advice}".strip()
             error = OutcomeUnknown(what, advice=advice)
         else:
             advice = "Correct what the reasons name, or set on_error='continue'; a new run pays for what is missing."
@@ -176,9 +184,8 @@ class Verdict:
         """Whether a retry gets on; what stopped the batch for good stops it again."""
         if isinstance(self.stopped, (PermanentRefusal, InvalidRequest, ImageUnmarked)):
             return False
-        resend = options.on_unknown_outcome == "resubmit"
         return bool(self.untried) or any(
-            failed.follows.gets_on(resend=resend) for failed in self.failed.values()
+            failed.follows.gets_on(on_unknown=options.on_unknown_outcome) for failed in self.failed.values()
         )
 
 

@@ -56,6 +56,7 @@ class Gateway(BaseModel):
     reads: tuple[str, ...] = ()
     data_urls: bool = True
     jobs: bool = False
+    idempotency_header: str | None = None
     stream: bool = False
     sse: bool = False
     checks: Checks = "strict"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -12,15 +13,13 @@ from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
     InvalidRequest,
-    OutcomeUnknown,
     QwenImageError,
     TemporaryRefusal,
 )
-from airflow_provider_qwenimage.gateway.account.line import JobEnd
-from airflow_provider_qwenimage.gateway.account.polls import PollTurns
 from airflow_provider_qwenimage.gateway.account.turn import Turn
 from airflow_provider_qwenimage.models.requests import Asked
-from airflow_provider_qwenimage.payment.ledger import not_taken
+from airflow_provider_qwenimage.models.results import Generation, Job
+from airflow_provider_qwenimage.payment.unforeseen import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
 from airflow_provider_qwenimage.wire import encode_flat, encode_native, flows, jobs
 from airflow_provider_qwenimage.wire.documents import body_of
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
-    from airflow_provider_qwenimage.models.results import Generation, Job
+    from airflow_provider_qwenimage.models.results import Generation
     from airflow_provider_qwenimage.wire.protocol import Call, Flow
 
 # Who is throttled stands in the account's line for another turn.
@@ -50,7 +49,15 @@ class Plan(NamedTuple):
 
 
 class Intent(Protocol):
-    """Where it is written down that a request is about to be sent; ``payment.ledger.Ledger`` is one."""
+    """
+    Where it is written down that a request is about to be sent; ``payment.ledger.Ledger`` is one.
+
+    :ivar key: its idempotency key, where the gateway takes one.
+    :ivar again: the intent that it repeats under that key.
+    """
+
+    key: str | None
+    again: Any
 
     def intend(self) -> None: ...  # noqa: D102
     def forget(self) -> None: ...  # noqa: D102
@@ -69,7 +76,7 @@ def plan(settings: Settings, request: Request, *, inline: bool = False) -> Plan:
     _check_links(request)
     checked = check(request, gateway=gateway)
     request, model = checked.request, checked.model
-    is_job = bool(gateway.jobs and model and _goes_as_job(request, model))
+    is_job = bool(gateway.jobs and model and goes_as_job(request, model))
     if is_job and model is not None:
         call = jobs.encode(request, model=model)
     elif gateway.request_format == "native":
@@ -102,7 +109,7 @@ def _check_links(request: Request) -> None:
             raise InvalidRequest(f"images[{index}]", rule)
 
 
-def _goes_as_job(request: Request, model: Model) -> bool:
+def goes_as_job(request: Request, model: Model) -> bool:
     """Tell whether a job is submitted; an author who says ``stream`` means the synchronous endpoint (A-w26)."""
     if not model.jobs:
         return False
@@ -123,7 +130,8 @@ def send(
     :param turn: in the account; a new one where omitted.
     :param record: of the task that sends it; told before the request leaves, and when the gateway has turned it away.
     """
-    refused = None
+    key, again = (record.key, record.again is not None) if record else (None, False)
+    planned, refused = _keyed(settings, planned, key), None
     if turn is None and record is not None and _is_alone(settings, planned):
         record.intend()
         try:
@@ -133,7 +141,7 @@ def send(
                 raise
             refused = error
         record.forget()
-    turn = turn or turn_of(settings, planned)
+    turn = turn or turn_of(settings, planned, paid=again)
     while True:
         with turn:
             if refused is not None:  # it met the wall outside the line, which learns of it here
@@ -156,8 +164,15 @@ def _is_alone(settings: Settings, planned: Plan) -> bool:
 
 
 def _answered(client: HttpClient, settings: Settings, planned: Plan) -> Generation | Job:
-    with _named(settings):
+    with named(settings, keyed=planned.call.keyed):
         answer = run(client, _submission(settings, planned, IN_TURN))
+    return _received(settings, planned, answer)
+
+
+def _received(settings: Settings, planned: Plan, answer: Generation | Job) -> Generation | Job:
+    """Return an answer with its price; a job with the account that it was submitted with."""
+    if isinstance(answer, Job):
+        return answer.model_copy(update={"account": settings.endpoint.account})
     return settings.priced(answer, Asked.of(planned.request))
 
 
@@ -178,53 +193,50 @@ async def sent(
     planned: Plan,
     turn: Turn,
     *,
+    key: str | None = None,
     patience: flows.Patience = IN_TURN,
 ) -> Generation | Job:
-    """Send a planned request whose turn it is; ``patience`` is for callers that try again by themselves."""
+    """
+    Send a planned request whose turn it is.
+
+    :param key: the idempotency key, where the gateway takes one; a new one where omitted.
+    :param patience: for callers that try again by themselves.
+    """
     turn.sent = True
-    with _named(settings):
+    planned = _keyed(settings, planned, key)
+    with named(settings, keyed=planned.call.keyed):
         answer = await arun(client, _submission(settings, planned, patience))
-    turn.outcome = outcome = settings.priced(answer, Asked.of(planned.request))
+    turn.outcome = outcome = _received(settings, planned, answer)
     return outcome
 
 
-def turn_of(settings: Settings, planned: Plan, *, wallet: Wallet | None = None, **facts: Any) -> Turn:
+def turn_of(
+    settings: Settings, planned: Plan, *, wallet: Wallet | None = None, paid: bool = False, **facts: Any
+) -> Turn:
     """
     Return the turn of a planned request, see ``Turn``.
 
+    :param paid: it asks for the same again under its idempotency key: its cost is reserved already.
     :raises InvalidRequest: what it may cost is bounded, and nobody knows its price.
     """
-    if settings.budget is not None or wallet is not None:
+    if not paid and (settings.budget is not None or wallet is not None):
         from airflow_provider_qwenimage.gateway.account.money import Purse
 
         facts["purse"] = Purse.of(settings, planned.request, wallet=wallet)
     return Turn.of(settings, planned.request.model, is_job=planned.is_job, **facts)
 
 
-def wait(client: HttpClient, settings: Settings, job: Job, *, interval: float, timeout: float) -> Generation:
-    """Poll a job to its end, each poll in its turn; ``timeout`` counts from its submission."""
-    flow = _waiting(settings, job, interval=interval, timeout=timeout)
-    with JobEnd(settings, job) as end:
-        with _named(settings, job_id=job.id):
-            generation = run(client, flow, turns=PollTurns.of(settings, job, interval=interval))
-        end.generation = generation = settings.priced(generation, job.asked)
-    return generation
-
-
-async def await_job(
-    client: AsyncHttpClient, settings: Settings, job: Job, *, interval: float, deadline: float
-) -> Generation:
-    """See ``wait``; ``deadline`` is its ``timeout``."""
-    flow = _waiting(settings, job, interval=interval, timeout=deadline)
-    async with JobEnd(settings, job) as end:
-        with _named(settings, job_id=job.id):
-            generation = await arun(client, flow, turns=PollTurns.of(settings, job, interval=interval))
-        end.generation = generation = settings.priced(generation, job.asked)
-    return generation
+def _keyed(settings: Settings, planned: Plan, key: str | None) -> Plan:
+    """Put the idempotency key into a header that is set for this gateway: any other one may be refused."""
+    header = settings.idempotency_header
+    if header is None:
+        return planned
+    headers = {**planned.call.headers, header: key or uuid.uuid4().hex}
+    return planned._replace(call=replace(planned.call, headers=headers, keyed=True))
 
 
 @contextmanager
-def _named(settings: Settings, *, job_id: str | None = None) -> Iterator[None]:
+def named(settings: Settings, *, job_id: str | None = None, keyed: bool = False) -> Iterator[None]:
     """
     Name the connection where other requests of it fail, too: host, port and path are what a person goes to.
 
@@ -235,21 +247,12 @@ def _named(settings: Settings, *, job_id: str | None = None) -> Iterator[None]:
     except QwenImageError as error:
         if error.scope == "account" or isinstance(error, GatewayUnreachable):
             error.advice = f"{error.advice} It was sent by {settings.named}.".strip()
+        error.keyed = keyed
         raise
     except Exception as error:
-        raise not_taken(error, job_id=job_id) from error
-
-
-def cancel(client: HttpClient, job: Job) -> bool:
-    """Cancel a job that has not started; ``False`` when it was too late."""
-    return run(client, jobs.cancel(job))
-
-
-async def acancel(client: AsyncHttpClient, settings: Settings, job: Job) -> bool:
-    """See ``cancel``; what the job held of its account is given back."""
-    async with JobEnd(settings, job) as end:
-        end.cancelled = cancelled = await arun(client, jobs.cancel(job))
-    return cancelled
+        unforeseen = not_taken(error, job_id=job_id)
+        unforeseen.keyed = keyed
+        raise unforeseen from error
 
 
 def _submission(
@@ -263,36 +266,10 @@ def _submission(
         planned.call,
         gateway=settings.gateway,
         base_url=settings.endpoint.base_url,
-        conduct=_conduct(patience),
+        conduct=conduct(patience),
     )
 
 
-def _waiting(settings: Settings, job: Job, *, interval: float, timeout: float) -> Flow[Generation]:
-    _check_place(settings, job)
-    return jobs.wait(
-        job,
-        gateway=settings.gateway,
-        base_url=settings.endpoint.base_url,
-        conduct=_conduct(),
-        interval=interval,
-        timeout=timeout,
-    )
-
-
-def _check_place(settings: Settings, job: Job) -> None:
-    """Refuse to ask one gateway for the job of another: it would call it unknown."""
-    there, here = (job.gateway, job.host), (settings.gateway.name, settings.endpoint.base_url)
-    if job.gateway == here[0] and job.host in (None, here[1]):
-        return
-    was, now = (" at ".join(filter(None, place)) for place in (there, here))
-    # The job goes on there, so its record stays: what leads back to it brings its images.
-    raise OutcomeUnknown(
-        f"The job was submitted to {was}, and the connection leads to {now}",
-        job_id=job.id,
-        request_id=job.request_id,
-        advice="Let the connection lead there again to have its images.",
-    )
-
-
-def _conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # noqa: B008 - frozen
+def conduct(patience: flows.Patience = flows.Patience()) -> flows.Conduct:  # noqa: B008 - frozen
+    """Return how calls are sent: with this patience, by the clock of the machine."""
     return flows.Conduct(clock=time.time, jitter=random.random, patience=patience)

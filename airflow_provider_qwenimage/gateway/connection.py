@@ -14,7 +14,7 @@ from airflow_provider_qwenimage.catalog.prices import ListedPrice, Price, listed
 from airflow_provider_qwenimage.defaults import READ_TIMEOUT
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway.account.limits import Allowed, Budget, Limits, allowed
-from airflow_provider_qwenimage.models.coercion import BlankIsNone, build, object_such_as
+from airflow_provider_qwenimage.models.coercion import BlankIsNone, HeaderName, build, object_such_as
 from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.transport import Endpoint
@@ -82,6 +82,7 @@ class Extras(BaseModel):
     ] = None
     limits: Annotated[Limits | None, object_such_as(_LIMITS), BlankIsNone] = None
     budget: Annotated[Budget | None, object_such_as('{"per_day": 100, "per_run": 20}'), BlankIsNone] = None
+    idempotency_header: Annotated[HeaderName | None, BlankIsNone] = None
 
 
 class Settings(BaseModel):
@@ -109,6 +110,11 @@ class Settings(BaseModel):
         """The connection, and where it leads: what to go to when a gateway answers for the key, not the request."""
         whose = f"the connection {self.conn_id!r}" if self.conn_id else "the connection"
         return f"{whose}, which leads to {self.endpoint.base_url}"
+
+    @property
+    def idempotency_header(self) -> str | None:
+        """The header for idempotency keys, by the gateway's row or the connection's extra; ``None`` sends none."""
+        return self.gateway.idempotency_header
 
     @property
     def currency(self) -> str | None:
@@ -197,7 +203,8 @@ def read(
             advice="Choose a gateway, or give the URL of an engine.",
         )
     gateway = catalog.gateway(extras.gateway or ENGINE)
-    overrides = {"request_format": extras.request_format, "checks": extras.checks}
+    named = ("request_format", "checks", "idempotency_header")
+    overrides = {name: getattr(extras, name) for name in named}
     gateway = gateway.model_copy(update={name: value for name, value in overrides.items() if value})
     if gateway.workspace_url and not schema and port in (None, 443) and _WORKSPACE.fullmatch(host):
         host = gateway.workspace_url.format(workspace=host.lower())

@@ -144,7 +144,7 @@ class QwenImageHook(Verbs, BaseHook):
             return job  # type: ignore[return-value]
         client = self.get_conn()
         with final_for_airflow():
-            generation: Generation = _calls().wait(
+            generation: Generation = _waiting().wait(
                 client, self.settings, job, interval=interval, timeout=timeout
             )
         return generation
@@ -153,7 +153,7 @@ class QwenImageHook(Verbs, BaseHook):
         """Cancel a job that has not started; ``False`` when it was too late."""
         # A client of its own: Airflow calls on_kill in a signal handler, which may have interrupted the other one.
         with self.settings.endpoint.client() as client:
-            return bool(_calls().cancel(client, job))
+            return bool(_waiting().cancel(client, job))
 
     async def asubmit(self, request: Request) -> Generation | Job:
         """See ``submit``."""
@@ -174,7 +174,7 @@ class QwenImageHook(Verbs, BaseHook):
         if not _is_job(job):
             return job  # type: ignore[return-value]
         client, settings = await self.aget_conn(), await self.asettings()
-        waiting = _calls().await_job(client, settings, job, interval=interval, deadline=timeout)
+        waiting = _waiting().await_job(client, settings, job, interval=interval, deadline=timeout)
         with final_for_airflow():
             generation: Generation = await waiting
         return generation
@@ -182,7 +182,7 @@ class QwenImageHook(Verbs, BaseHook):
     async def acancel(self, job: Job) -> bool:
         """See ``cancel``."""
         client, settings = await self.aget_conn(), await self.asettings()
-        return bool(await _calls().acancel(client, settings, job))
+        return bool(await _waiting().acancel(client, settings, job))
 
     def close(self) -> None:
         """Close the client."""
@@ -241,6 +241,13 @@ def _calls() -> ModuleType:
     from airflow_provider_qwenimage.gateway import calls
 
     return calls
+
+
+def _waiting() -> ModuleType:
+    """Return what waits for jobs."""
+    from airflow_provider_qwenimage.gateway import waiting
+
+    return waiting
 
 
 @contextmanager

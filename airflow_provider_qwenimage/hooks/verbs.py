@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
+    from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Operation, Request
-    from airflow_provider_qwenimage.models.results import Generation, Job
+    from airflow_provider_qwenimage.models.results import Candidate, Generation, Job
+    from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient
 
 
 class Verbs:
@@ -27,6 +30,23 @@ class Verbs:
     def wait(self, job: Generation | Job) -> Generation:
         """Wait for a job."""
 
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """The connection."""
+
+    @abstractmethod
+    def get_conn(self) -> HttpClient:
+        """Return the open client."""
+
+    @abstractmethod
+    async def asettings(self) -> Settings:
+        """Return the connection."""
+
+    @abstractmethod
+    async def aget_conn(self) -> AsyncHttpClient:
+        """Return the open asynchronous client."""
+
     @abstractmethod
     async def asubmit(self, request: Request) -> Generation | Job:
         """Send a request."""
@@ -34,6 +54,30 @@ class Verbs:
     @abstractmethod
     async def await_job(self, job: Generation | Job) -> Generation:
         """Wait for a job."""
+
+    def find(self, request: Request, *, since: datetime, until: datetime | None = None) -> list[Candidate]:
+        """
+        Return the jobs that a request may have been answered with whose answer was lost; pays nothing, claims nothing.
+
+        Each is of the model and the time of the request and names no other prompt. That there is only one does not
+        prove whose it is: whatever else uses the account may have made it.
+
+        :param since: when the request was about to be sent.
+        :param until: when it was known to be lost; now where omitted.
+        :raises InvalidRequest: the gateway has no jobs for it.
+        """
+        from airflow_provider_qwenimage.gateway import find
+
+        return find.search_for(self.get_conn(), self.settings, request, since=since, until=until)
+
+    async def afind(
+        self, request: Request, *, since: datetime, until: datetime | None = None
+    ) -> list[Candidate]:
+        """See ``find``."""
+        from airflow_provider_qwenimage.gateway import find
+
+        settings = await self.asettings()
+        return await find.asearch_for(await self.aget_conn(), settings, request, since=since, until=until)
 
     def generate(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +24,11 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
 
 UNSET = ("", "none")  # what Jinja makes of a value that is not there, in lower case
+# What a header may be called (RFC 9110), and what is ours to say.
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_OUR_HEADERS = tuple(
+    "authorization host cookie connection accept content- transfer- x-dashscope-".split()  # noqa: SIM905
+)
 _NO_PROMPTS = ("none", "null", "nan")  # what Python, JSON and tables make of one
 
 
@@ -229,3 +235,12 @@ def _rule(error: ValidationError) -> str:
         return rule
     words = _WORDS.get(first["type"], f"{rule[:1].lower()}{rule[1:]}").format(**first.get("ctx", {}))
     return f"{words}, got {redact(repr(first['input']), limit=80)}"
+
+
+def _header(value: str) -> str:
+    if not _HEADER.fullmatch(value) or value.lower().startswith(_OUR_HEADERS):
+        raise ValueError(f"must be the name of a header for idempotency keys, got {value[:80]!r}")
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header)]

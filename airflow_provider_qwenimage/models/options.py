@@ -41,7 +41,7 @@ class Options(BaseModel):
     persist_to: Annotated[str | None, BlankIsNone] = None
     poll_interval: Seconds = POLL_INTERVAL
     job_timeout: Seconds = JOB_TIMEOUT
-    on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
+    on_unknown_outcome: Literal["fail", "resubmit", "find"] = "fail"
     on_partial: Literal["fail", "warn"] = "warn"
     max_cost: Cost = None
     provenance: Provenance = "keep"
@@ -81,7 +81,7 @@ class BatchOptions(BaseModel):
     max_images: Annotated[Annotated[int, Field(ge=1)] | None, WholeNumber, BlankIsNone] = None
     max_cost: Cost = None
     on_error: Literal["fail", "continue"] = "fail"
-    on_unknown_outcome: Literal["fail", "resubmit"] = "fail"
+    on_unknown_outcome: Literal["fail", "resubmit", "find"] = "fail"
     provenance: Provenance = "keep"
     resume: bool = True
     poll_interval: Seconds = POLL_INTERVAL

@@ -40,6 +40,7 @@ class GeneratedImage(_Result):
     :param asked_size: what was asked for, as it was sent: pixels or a tier.
     :param origin: the marks of origin in its bytes, where they were stored by the same task.
     :param operation: what was asked for: a mark of origin tells a generated image from an edited one.
+    :param adopted_job: the job it was found in, where its request was never answered; absent otherwise.
     """
 
     url: str | None
@@ -56,7 +57,15 @@ class GeneratedImage(_Result):
     expires_at: Moment | None = None
     origin: dict[str, Any] | None = None
     operation: Operation | None = None
+    adopted_job: str | None = None
     data: bytes | None = Field(default=None, exclude=True, repr=False)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_rare(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = dump(self)
+        if self.adopted_job is None:
+            told.pop("adopted_job", None)
+        return told
 
 
 class ImageFields(BaseModel):
@@ -252,6 +261,8 @@ class Job(_Result):
     :param id: the gateway's id of it.
     :param submitted_at: when it was accepted; deadlines count from here.
     :param host: the base URL it was submitted to; it is known nowhere else.
+    :param account: a digest of host and key it was submitted with; others may not be shown it.
+    :param adopted: its submission was never answered: it was found in the gateway's list.
     """
 
     id: str
@@ -260,3 +271,23 @@ class Job(_Result):
     asked: Asked
     request_id: str | None = None
     submitted_at: Moment
+    account: str | None = None
+    adopted: bool = False
+
+
+class Candidate(_Result):
+    """
+    A job of the gateway's list that may be the one a lost request was answered with.
+
+    :param job: ready to be waited for.
+    :param state: the gateway's word for it.
+    :param prompt: the one its document names; ``None`` where it names none, or does not yet.
+    """
+
+    job: Job
+    state: str
+    prompt: str | None = None
+
+    def line(self) -> str:
+        """Say which it is: id, time and state."""
+        return f"{self.job.id} of {self.job.submitted_at:%Y-%m-%d %H:%M:%S} UTC ({self.state})"

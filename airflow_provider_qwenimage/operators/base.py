@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
-from airflow_provider_qwenimage.exceptions import InvalidRequest, restore
-from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
+from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError
+from airflow_provider_qwenimage.operators.deferring import DeferringBaseOperator
 from airflow_provider_qwenimage.operators.policy import OUR_POLICY, with_policy
-from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +27,8 @@ if TYPE_CHECKING:
 
 # What a task needs only once it runs is imported inside the methods: every parse of a Dag pays for the rest.
 
-_NET = 300.0  # seconds the deferral outlives the trigger's own deadline, in case the triggerer died
 
-
-class QwenImageBaseOperator(ImageBaseOperator):
+class QwenImageBaseOperator(DeferringBaseOperator):
     """
     Ask a gateway for images, once.
 
@@ -49,7 +45,8 @@ class QwenImageBaseOperator(ImageBaseOperator):
     :param deferrable: wait for jobs in the triggerer; gateways without jobs run on the worker.
     :param poll_interval: seconds between polls of a job.
     :param job_timeout: seconds since its submission after which a job is given up.
-    :param on_unknown_outcome: what a retry does when an earlier try may have been billed: ``fail`` or ``resubmit``.
+    :param on_unknown_outcome: what is done about a request that may have been billed: ``fail``, ``resubmit``, or
+        ``find``, which asks the gateway for its job and adopts the one that can only be it.
     :param on_partial: some of n images failed: ``warn``, or ``fail`` after the paid ones were pushed.
     :param max_cost: refuse a request that may cost more, in the currency of the connection's prices.
     :param provenance: of stored images: ``keep`` their marks of origin as they are, ``require`` one, or ``label`` them.
@@ -118,7 +115,6 @@ class QwenImageBaseOperator(ImageBaseOperator):
         self.on_unknown_outcome = on_unknown_outcome
         self.on_partial = on_partial
         self.max_cost = max_cost
-        self.place: list[Any] | None = None
         self.provenance = provenance
         self._job: Job | None = None
         self.refuse_mistakes()
@@ -140,34 +136,26 @@ class QwenImageBaseOperator(ImageBaseOperator):
         with self.hook, self.s3:
             ledger = self._ledger(context, request)
             begun = time.monotonic()
-            kept = ledger.kept(on_unknown_outcome=options.on_unknown_outcome)
+            kept = self._kept(context, request, ledger, options)
             refuse_foreign(kept, options.persist_to)
             generation = self._wait(kept or self._pay(context, request, ledger, options), ledger, options)
             if generation is not kept:
                 self._came(generation, seconds=time.monotonic() - begun)
             return self._deliver(context, generation, ledger, options)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
-        """Go on after the trigger: raise its error typed, or store and push its images."""
-        with final_for_airflow():
-            return self._complete(context, event)
+    def _kept(
+        self, context: Context, request: Request, ledger: Ledger, options: Options
+    ) -> Generation | Job | None:
+        """Return what an earlier try got, ``None`` where nothing was paid or the same may be sent again."""
+        record = ledger.entry()
+        if record is None:
+            return None
+        if record.outcome is None:
+            from airflow_provider_qwenimage.operators.finding import UnknownOutcome
 
-    def _complete(self, context: Context, event: dict[str, Any]) -> list[str]:
-        from airflow_provider_qwenimage.models.results import Generation, Job
-        from airflow_provider_qwenimage.operators.results import refuse_foreign
-
-        options = self._options()
-        ledger = self._ledger(context, self._request())
-        if facts := event.get("error"):
-            job = Job.model_validate(event["job"]) if event.get("job") else None
-            with ledger.settling("submitted", on_unknown_outcome=options.on_unknown_outcome):
-                raise restore({**facts, "job": job})
-        generation = Generation.model_validate(event["generation"])
-        refuse_foreign(generation, options.persist_to)
-        ledger.keep(generation)
-        self._came(generation, waited=event.get("seconds"))
-        with self.s3:
-            return self._deliver(context, generation, ledger, options)
+            return UnknownOutcome(self, request, ledger, options).of_earlier_try(context, record)
+        self.log.info("%s", record.line())
+        return record.outcome
 
     def _came(
         self, generation: Generation, *, seconds: float | None = None, waited: float | None = None
@@ -183,13 +171,13 @@ class QwenImageBaseOperator(ImageBaseOperator):
 
     def on_kill(self) -> None:
         """Cancel a job this worker waits for; one that has started goes on and is billed."""
-        from airflow_provider_qwenimage.gateway import calls
+        from airflow_provider_qwenimage.gateway import waiting
 
         if self._job is None:
             return
         # A signal handler: the task's own client may be in the middle of a poll, with its pool locked.
         with self.hook.settings.endpoint.client() as client:
-            cancelled = calls.cancel(client, self._job)
+            cancelled = waiting.cancel(client, self._job)
         if not cancelled:
             self.log.warning("Job %s could not be cancelled: it goes on and will be billed.", self._job.id)
 
@@ -224,7 +212,12 @@ class QwenImageBaseOperator(ImageBaseOperator):
         settings = self.hook.settings
         model, base_url = request.model or settings.model, settings.endpoint.base_url
         telemetry.asked(request, gateway=settings.gateway.name, model=model, base_url=base_url)
-        return Ledger.of(context, request=request.model_copy(update={"model": model}))
+        return Ledger.of(
+            context,
+            request=request.model_copy(update={"model": model}),
+            account=settings.endpoint.account,
+            header=settings.idempotency_header,
+        )
 
     def _pay(self, context: Context, request: Request, ledger: Ledger, options: Options) -> Generation | Job:
         """Send the request, once, with its intent on record."""
@@ -233,6 +226,10 @@ class QwenImageBaseOperator(ImageBaseOperator):
 
         if self.prompt_is_rendered:
             refuse_unrendered(request.prompt)
+        if options.on_unknown_outcome == "find":
+            from airflow_provider_qwenimage.gateway.find import refuse_unfindable
+
+            refuse_unfindable(self.hook.settings, request)
         planned = self.hook.plan(self._ready(request), inline=options.persist_to is not None)
         if self.deferrable and not planned.is_job:
             title = self.hook.settings.gateway.title
@@ -244,17 +241,20 @@ class QwenImageBaseOperator(ImageBaseOperator):
         if self.deferrable or options.max_cost is not None:
             from airflow_provider_qwenimage.operators.turns import turn_of
 
-            turn = turn_of(self, planned, options)
-        with ledger.settling("intent", on_unknown_outcome=options.on_unknown_outcome, waits=True):
-            outcome = self.hook.send(planned, turn=turn, record=ledger)
+            turn = turn_of(self, planned, options, paid=ledger.again is not None)
+        ledger.beside = self.store.bucket if self.store else None
+        on_unknown = options.on_unknown_outcome
+        try:
+            with ledger.settling(ledger.sending, on_unknown_outcome=on_unknown, waits=True):
+                outcome = self.hook.send(planned, turn=turn, record=ledger)
+        except QwenImageError as error:
+            if not error.may_be_billed:
+                raise
+            from airflow_provider_qwenimage.operators.finding import UnknownOutcome
+
+            return UnknownOutcome(self, request, ledger, options).of_this_try(error)
         ledger.keep(outcome)
         return outcome
-
-    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> list[str]:
-        """Go on after the wait for a turn: nothing was sent before it."""
-        self.place = event["place"]
-        with final_for_airflow():
-            return self._execute(context)
 
     def _wait(self, outcome: Generation | Job, ledger: Ledger, options: Options) -> Generation:
         """Wait for a job, here or in the triggerer; what has come already is returned as it is."""
@@ -263,7 +263,8 @@ class QwenImageBaseOperator(ImageBaseOperator):
         if not isinstance(outcome, Job):
             return outcome
         if self.deferrable:
-            self._defer(outcome, options)
+            ledger.insist()
+            self._leave(outcome, options)
         self._job = job = outcome
         try:
             with ledger.settling("submitted", on_unknown_outcome=options.on_unknown_outcome):
@@ -272,19 +273,6 @@ class QwenImageBaseOperator(ImageBaseOperator):
             self._job = None
         ledger.keep(generation)
         return generation
-
-    def _defer(self, job: Job, options: Options) -> None:
-        from airflow_provider_qwenimage.triggers.qwenimage import QwenImageJobTrigger
-
-        trigger = QwenImageJobTrigger(
-            job.model_dump(mode="json"),
-            qwenimage_conn_id=self.qwenimage_conn_id,
-            poll_interval=options.poll_interval,
-            job_timeout=options.job_timeout,
-        )
-        timeout = timedelta(seconds=options.job_timeout + _NET)
-        self.log.info("Waiting for job %s of %s in the triggerer.", job.id, job.gateway)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
     def _deliver(
         self, context: Context, generation: Generation, ledger: Ledger, options: Options

@@ -102,7 +102,7 @@ class ImageBaseOperator(BaseOperator):
         """Push XCom keys, unless the task was told to push none."""
         if self.do_xcom_push:
             for key, value in keys.items():
-                context["ti"].xcom_push(key=key, value=value)
+                _push(context["ti"], key, value)
 
     def tell(self, context: Context, outcome: Outcome) -> None:
         """Tell where a set lies: XCom, and each outlet's consumers; an incomplete one has no manifest to tell of."""
@@ -115,6 +115,16 @@ class ImageBaseOperator(BaseOperator):
                 "manifest": outcome.manifest,
                 "count": len(outcome.images),
             }
+
+
+def _push(instance: Any, key: str, value: Any) -> None:
+    """Push one key; where Airflow does not answer, for as long as it lets the task live."""
+    try:
+        instance.xcom_push(key=key, value=value)
+    except Exception as error:  # noqa: BLE001 - raised again where it is no outage
+        from airflow_provider_qwenimage.payment.away import until_taken
+
+        until_taken(lambda: instance.xcom_push(key=key, value=value), error)
 
 
 def deliver(
@@ -134,6 +144,7 @@ def deliver(
         elif inline:
             raise rescue(inline, why="came inside the reply, and persist_to is not set")
     finally:
+        ledger.insist()
         operator.push(context, generation.xcom())
     if differ := other_sizes(generation.images):
         operator.log.warning("%s", differ)
@@ -199,7 +210,7 @@ def prepare(operator: ImageBaseOperator, context: Context, request: Request, opt
         _refuse_inline(operator.hook.settings.gateway, asked=request.parameters.get("response_format"))
         return
     try:
-        operator.store = _opened(operator, context, options)
+        operator.store = open_place(operator, context, options)
     except TransferError as error:
         error.billing, error.advice = "no", f"Nothing was sent or billed. {error.advice}".strip()
         raise
@@ -230,7 +241,8 @@ def origin_of(context: Context) -> Origin:
     )
 
 
-def _opened(operator: ImageBaseOperator, context: Context, options: Options) -> ImageStore:
+def open_place(operator: ImageBaseOperator, context: Context, options: Options) -> ImageStore:
+    """Open the prefix of a task's images; what is wrong with it is said of ``persist_to``."""
     from airflow_provider_qwenimage.storage.store import open_store
 
     settings, origin = operator.hook.settings, origin_of(context)
@@ -254,7 +266,7 @@ def persist(
     from airflow_provider_qwenimage.models.manifest import Failure
     from airflow_provider_qwenimage.models.results import ImageSource
 
-    with operator.store or _opened(operator, context, options) as store:
+    with operator.store or open_place(operator, context, options) as store:
         outcome = store.store_all(
             [ImageSource.of(image) for image in generation.images],
             places=[image.index for image in generation.images],

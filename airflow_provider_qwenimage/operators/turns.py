@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.operators.base import QwenImageBaseOperator
 
 
-def turn_of(operator: QwenImageBaseOperator, planned: Plan, options: Options) -> Turn:
+def turn_of(operator: QwenImageBaseOperator, planned: Plan, options: Options, *, paid: bool = False) -> Turn:
     """
     Return the turn of a task's request.
 
+    :param paid: its cost is reserved already; see ``calls.turn_of``.
     :raises InvalidRequest: its cost is bounded, and its model has no price.
     """
-    settings, facts = operator.hook.settings, dict[str, Any]()
+    settings, facts = operator.hook.settings, dict[str, Any](paid=paid)
     if options.max_cost is not None:
         facts["wallet"] = Wallet(options.max_cost, settings.currency)
     if operator.deferrable:

@@ -36,6 +36,7 @@ from airflow_provider_qwenimage.exceptions import (
     TransferError,
 )
 
+OnUnknown = Literal["fail", "resubmit", "find"]
 State = Literal["unsent", "intent", "submitted", "delivered", "done", "refused", "unknown"]
 # nothing   not billed
 # paid      billed, and the images can still be had
@@ -45,7 +46,9 @@ Cost = Literal["nothing", "paid", "unknown"]
 # free      a try pays only for what nobody paid for
 # recorded  free where the record outlives this try: a job is asked for again, a paid image stored again
 # told      only where the author allowed to pay again
-Retry = Literal["never", "free", "recorded", "told"]
+# asked     the same, or where the gateway is asked for it first: for its job, as on_unknown_outcome='find' says
+# keyed     the same is asked for under the same idempotency key, which is billed once
+Retry = Literal["never", "free", "recorded", "told", "asked", "keyed"]
 # What the next try does with what it finds on record.
 Next = Literal["send", "wait", "store", "nothing", "ask"]
 
@@ -78,7 +81,7 @@ _ANY: tuple[State, ...] = (*_NOT_SENT, "intent", *_PAID, "unknown")
 TABLE = (
     # Nothing was sent since: whatever it is, it cost nothing, and what an earlier try left stays as it was.
     _Row(QwenImageError, None, _NOT_SENT, None, "nothing", "free"),
-    _Row(QwenImageError, False, ("unknown",), None, "unknown", "told"),
+    _Row(QwenImageError, False, ("unknown",), None, "unknown", "asked"),
     # Copies: the image is paid, and a copy never buys it again.
     _Row(TransferError, False, _ANY, None, "nothing", "free"),
     _Row(ImageExpired, True, _PAID, "unknown", "unknown", "told"),
@@ -102,12 +105,15 @@ TABLE = (
     _Row(
         QwenImageError, True, ("delivered", "done"), None, "paid", "never"
     ),  # one image of n that did not come
+    _Row(QwenImageError, True, ("intent", "unknown"), "unknown", "unknown", "asked"),
     _Row(QwenImageError, True, _ANY, "unknown", "unknown", "told"),
 )
 
 
 _RESENT = "The next try sends it again, as on_unknown_outcome='resubmit' says."
 _ASK = "Clearing the task pays anew; with on_unknown_outcome='resubmit' a retry does."
+_LOOKED_FOR = "The next try asks the gateway for its job, as on_unknown_outcome='find' says."
+_ASKED_AGAIN = "The next try asks for the same under the same idempotency key, which is billed once."
 _RESUMED = "A retry resumes it at no cost."
 _FORGOTTEN = "Airflow keeps no record of it below 3.3: another try of the task would pay anew."
 
@@ -125,19 +131,25 @@ class Consequence(NamedTuple):
     cost: Cost
     retry: Retry
 
-    def gets_on(self, *, resend: bool, durable: bool = True) -> bool:
+    def gets_on(self, *, on_unknown: OnUnknown, durable: bool = True) -> bool:
         """
         Whether another try of the task gets on.
 
-        :param resend: the author allowed to pay again for an unknown outcome.
+        :param on_unknown: what the author allowed.
         :param durable: the next try will know what this one paid for.
         """
-        return {"never": False, "free": True, "recorded": durable, "told": resend}[self.retry]
+        told = on_unknown == "resubmit"
+        ways = {"never": False, "free": True, "recorded": durable, "told": told, "keyed": True}
+        return ways.get(self.retry, told or (on_unknown == "find" and durable))
 
-    def advice(self, *, resend: bool, durable: bool = True) -> str:
+    def advice(self, *, on_unknown: OnUnknown, durable: bool = True) -> str:
         """Say what the next try of the task does, and what a person can do; see ``gets_on``."""
-        if self.retry == "told":
-            return _RESENT if resend else _ASK
+        if self.retry == "keyed":
+            return _ASKED_AGAIN
+        if self.retry == "asked" and on_unknown == "find" and durable:
+            return _LOOKED_FOR
+        if self.retry in ("told", "asked"):
+            return _RESENT if on_unknown == "resubmit" else _ASK
         if self.retry == "recorded" and self.cost == "unknown":
             return _RESUMED if durable else _FORGOTTEN
         return ""
@@ -156,7 +168,8 @@ def consequence(error: QwenImageError, *, state: State) -> Consequence:
     )
     # A refusal to be asked about a job is final, the job is not.
     ends = error.final and (row.retry == "free" or state != "submitted")
-    return Consequence(row.state or state, row.cost, "never" if ends else row.retry)
+    retry: Retry = "keyed" if row.retry == "asked" and error.keyed else row.retry
+    return Consequence(row.state or state, row.cost, "never" if ends else retry)
 
 
 def implied_state(error: QwenImageError) -> State:

@@ -9,67 +9,42 @@ The attempt record: what this task instance has asked for and been given, kept a
        ▼                     ▼                     ▼
     on_unknown_outcome    resume the job        replay, no request
 
+Where Airflow does not take the answer, it is kept beside the images until it does: the next try looks there before it
+calls an outcome unknown.
+
 One small record in Airflow's ``task_state_store`` (3.3+). It counts only for the same request (fingerprint) in the
 same life of the task: ``ti.max_tries`` stays on a retry and always changes on a clear, so clearing pays anew.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from airflow_provider_qwenimage import telemetry
-from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError, TransferError
-from airflow_provider_qwenimage.models.coercion import Moment
+from airflow_provider_qwenimage.defaults import PENDING
+from airflow_provider_qwenimage.exceptions import OutcomeUnknown, QwenImageError
 from airflow_provider_qwenimage.models.requests import fingerprint
 from airflow_provider_qwenimage.models.results import Generation, Job
-from airflow_provider_qwenimage.payment.consequences import NEXT, State, consequence
+from airflow_provider_qwenimage.payment.consequences import NEXT, OnUnknown, State, consequence
+from airflow_provider_qwenimage.payment.record import KEY, Beside, Record, Store
+from airflow_provider_qwenimage.payment.unforeseen import unforeseen
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_qwenimage.models.requests import ImageRequest
 
 log = logging.getLogger(__name__)
-
-OnUnknown = Literal["fail", "resubmit"]
-
-KEY = "qwenimage"
-
-
-class Store(Protocol):
-    """The part of Airflow's task state store that is used."""
-
-    def get(self, key: str) -> Any: ...  # noqa: D102
-    def set(self, key: str, value: Any) -> None: ...  # noqa: D102
-    def delete(self, key: str) -> None: ...  # noqa: D102
-
-
-class Record(BaseModel):
-    """
-    What is kept.
-
-    :param fingerprint: of everything that shapes or bills the request.
-    :param life: ``ti.max_tries`` when it was written.
-    :param at: when the phase began.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
-    fingerprint: str
-    life: int
-    phase: Literal["intent", "submitted", "done"]
-    at: Moment
-    job: Job | None = None
-    generation: Generation | None = None
 
 
 class Ledger:
@@ -79,21 +54,45 @@ class Ledger:
     :param store: ``context["task_state_store"]``, ``None`` below Airflow 3.3.
     :param life: ``ti.max_tries``.
     :param request: with the model it is sent to.
+    :param owner: names the task instance among all.
+    :param account: a digest of host and key that requests are sent with.
+    :param header: the name of the header for idempotency keys, where the gateway has one.
+    :ivar again: the intent of an earlier try whose request is asked for again under the same key.
+    :ivar sent_at: when this try wrote that it is about to send.
+    :ivar beside: where an answer is kept until Airflow has taken it.
     """
 
-    def __init__(self, store: Store | None, *, life: int, request: ImageRequest) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        life: int,
+        request: ImageRequest,
+        owner: str = "",
+        account: str | None = None,
+        header: str | None = None,
+    ) -> None:
         self._store = store
         self._life = life
-        self._intends = False  # whether this try has written that it sends, and not taken it back
         self._fingerprint = fingerprint(request)
+        self._account = account
+        self.name = _digest(owner, str(life), self._fingerprint)
+        self.key = _digest(self.name, header) if header else None
+        self.beside: Beside | None = None
+        self.again: Record | None = None
+        self.sent_at: datetime | None = None
+        self._intent: Record | None = None
+        self._owed: Record | None = None
 
     @classmethod
-    def of(cls, context: Mapping[str, Any], *, request: ImageRequest) -> Ledger:
+    def of(cls, context: Mapping[str, Any], *, request: ImageRequest, **facts: Any) -> Ledger:
         """Open the ledger of the running task instance; say once when it cannot outlive this try."""
-        store = context.get("task_state_store")
+        store, instance = context.get("task_state_store"), context["ti"]
         if store is None:
             _say_once()
-        return cls(store, life=int(context["ti"].max_tries or 0), request=request)
+        names = (getattr(instance, name, None) for name in ("dag_id", "run_id", "task_id", "map_index"))
+        owner = json.dumps([*names], default=str)
+        return cls(store, life=int(instance.max_tries or 0), request=request, owner=owner, **facts)
 
     @property
     def durable(self) -> bool:
@@ -118,35 +117,25 @@ class Ledger:
             )
             error.final = True
             raise error from None
-        same = record.fingerprint == self._fingerprint and record.life == self._life
-        return record if same else None
+        return record if self.is_of(record) else None
 
-    def kept(self, *, on_unknown_outcome: OnUnknown) -> Generation | Job | None:
-        """
-        Return what an earlier try got, ``None`` where nothing was paid or paying again is allowed.
+    def is_of(self, record: Record) -> bool:
+        """Whether a record is of this request in this life of the task."""
+        return record.fingerprint == self._fingerprint and record.life == self._life
 
-        :raises OutcomeUnknown: an earlier try may have been billed, and ``on_unknown_outcome`` is ``fail``.
-        """
-        record = self.entry()
-        if record is None:
-            return None
-        if record.generation is not None:
-            log.info("Replaying the %d images an earlier try paid for.", len(record.generation.images))
-            return record.generation
-        if record.job is not None:
-            log.info("Resuming job %s of an earlier try.", record.job.id)
-            return record.job
-        if on_unknown_outcome == "fail":
-            error = OutcomeUnknown(
-                f"An earlier try sent this request at {record.at:%Y-%m-%d %H:%M:%S} UTC "
-                "and ended before its answer",
-                advice="Look at the gateway's usage log; clear the task to pay again, "
-                "or set on_unknown_outcome='resubmit'.",
-            )
-            error.final = True
-            raise error
-        log.warning("An earlier try may have been billed; sending again, as on_unknown_outcome says.")
-        return None
+    def repeats(self, record: Record) -> bool:
+        """Whether the same can be asked for again under the key that an intent was sent with, where it was sent."""
+        return record.key is not None and (record.key, record.account) == (self.key, self._account)
+
+    @property
+    def pending(self) -> str:
+        """The name under which an answer is kept beside the images."""
+        return f"{PENDING}{self.name}.json"
+
+    @property
+    def sending(self) -> State:
+        """The state of the request while it is sent."""
+        return "unknown" if self.again else "intent"
 
     @contextmanager
     def settling(self, state: State, *, on_unknown_outcome: OnUnknown, waits: bool = False) -> Iterator[None]:
@@ -167,12 +156,12 @@ class Ledger:
             raise self.settle(error, state=state, on_unknown_outcome=on_unknown_outcome) from error.__cause__
         except (Exception, AirflowTaskTimeout) as error:
             ended = isinstance(error, AirflowTaskTimeout)
-            if waits and not self._intends:
+            if waits and self._intent is None:
                 raise  # nothing was sent
-            if self.durable and (ended or state != "intent"):
+            if self.durable and (ended or state not in ("intent", "unknown")):
                 raise  # what is on record tells the next try
             with self.settling(state, on_unknown_outcome=on_unknown_outcome):
-                raise _unforeseen(error, state) from error
+                raise unforeseen(error, state) from error
 
     def settle(self, error: QwenImageError, *, state: State, on_unknown_outcome: OnUnknown) -> QwenImageError:
         """
@@ -183,20 +172,26 @@ class Ledger:
 
         :param state: of the request when the error came.
         """
-        resend = on_unknown_outcome == "resubmit"
         follows = consequence(error, state=state)
+        resend = on_unknown_outcome == "resubmit" and not error.keyed
         if NEXT[follows.state] == "send" or (NEXT[follows.state] == "ask" and resend):
             self.forget()
-        error.final = not follows.gets_on(resend=resend, durable=self.durable)
-        advice = follows.advice(resend=resend, durable=self.durable)
+        elif follows.state == "unknown":
+            self._lose(error)
+        if state == "unknown" and error.billing == "no":
+            error.billing = "maybe"  # what was sent before
+        error.final = not follows.gets_on(on_unknown=on_unknown_outcome, durable=self.durable)
+        advice = follows.advice(on_unknown=on_unknown_outcome, durable=self.durable)
         error.advice = f"{error.advice} {advice}".strip()
         return error
 
     def intend(self) -> None:
         """Write that a request is about to be sent; when this fails, nothing must be sent."""
+        self.sent_at = datetime.now(UTC)
+        facts = {"at": self.again.at if self.again else self.sent_at}
+        self._intent = self._record("intent", account=self._account, key=self.key, **facts)
         if self._store is not None:
-            self._store.set(KEY, self._record("intent"))
-        self._intends = True
+            self._store.set(KEY, self._intent.model_dump(mode="json", exclude_none=True))
 
     def keep(self, outcome: Job | Generation) -> None:
         """
@@ -213,46 +208,77 @@ class Ledger:
             return
         else:
             record = self._record("done", generation=outcome)
+        if self._intent is not None and self.beside is not None:
+            self._kept_beside(record)
         try:
-            self._store.set(KEY, record)
+            self._hand_over(record)
         except Exception:
             # What is paid must not be lost because writing it down failed: the task goes on with it.
-            log.exception(
-                "The task's record could not be written; should this try die, the next one cannot resume"
-            )
+            self._owed = record
+            log.exception("The task's record could not be written, and is written again before the task ends")
+
+    def insist(self) -> None:
+        """Write what could not be written before; try it for as long as Airflow lets the task live."""
+        if self._owed is not None:
+            self._until_taken(lambda owed=self._owed: self._hand_over(owed))  # type: ignore[misc]
 
     def forget(self) -> None:
         """Delete the record: what it was about was not billed."""
-        self._intends = False
-        if self._store is not None:
-            self._store.delete(KEY)
+        store, again, self._intent = self._store, self.again, None
+        if store is not None and again is not None:  # what it repeats may have been billed all the same
+            self._until_taken(lambda: self._set(again))
+        elif store is not None:
+            self._until_taken(lambda: store.delete(KEY))
 
-    def _record(self, phase: Literal["intent", "submitted", "done"], **paid: Job | Generation) -> Any:
-        record = Record(
-            fingerprint=self._fingerprint,
-            life=self._life,
-            phase=phase,
-            at=datetime.now(UTC),
-            **paid,  # type: ignore[arg-type]
-        )
-        return record.model_dump(mode="json", exclude_none=True)
+    @staticmethod
+    def _until_taken(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - raised again where it is no outage
+            from airflow_provider_qwenimage.payment.away import until_taken
+
+            until_taken(call, error)
+
+    def _set(self, record: Record) -> None:
+        assert self._store is not None
+        self._store.set(KEY, record.model_dump(mode="json", exclude_none=True))
+        self._owed = self._intent = None
+
+    def _hand_over(self, record: Record) -> None:
+        """Write an answer, and remove what was kept beside the images until then."""
+        self._set(record)
+        beside, self.beside = self.beside, None
+        if beside is not None:
+            try:
+                beside.delete(self.pending)
+            except QwenImageError as error:
+                log.warning("What was kept beside the images until Airflow took it stays there: %s", error)
+
+    def _kept_beside(self, record: Record) -> None:
+        assert self.beside is not None
+        try:
+            self.beside.put_text(self.pending, record.model_dump_json(exclude_none=True).encode())
+        except QwenImageError as error:
+            log.warning("The answer could not be kept beside the images: %s", error)
+
+    def _lose(self, error: QwenImageError) -> None:
+        """Write when an answer was lost, so that the next try knows where to look; without it, it looks further."""
+        intent, self._intent = self._intent, None
+        if intent is None or self._store is None:
+            return
+        facts = {"lost_at": datetime.now(UTC), "request_id": error.request_id}
+        try:
+            self._set(intent.model_copy(update=facts))
+        except Exception as problem:  # noqa: BLE001 - the intent is on record
+            log.warning("When the answer was lost could not be written: %s", redact(problem))
+
+    def _record(self, phase: Literal["intent", "submitted", "done"], **facts: Any) -> Record:
+        facts.setdefault("at", datetime.now(UTC))
+        return Record(fingerprint=self._fingerprint, life=self._life, phase=phase, **facts)
 
 
-def _unforeseen(error: BaseException, state: State) -> QwenImageError:
-    if state == "delivered":
-        return TransferError(f"Storing failed: {type(error).__name__}: {redact(error)}")
-    if isinstance(error, AirflowTaskTimeout):
-        return OutcomeUnknown("The task timed out while it waited for the answer")
-    return not_taken(error)
-
-
-def not_taken(error: BaseException, *, job_id: str | None = None) -> OutcomeUnknown:
-    """Return what an error that nobody foresaw means once a request was sent: nobody knows what became of it."""
-    return OutcomeUnknown(
-        f"The answer could not be taken: {type(error).__name__}: {redact(error)}",
-        advice="Look at the gateway's usage log before paying again, and report this: it is a defect.",
-        job_id=job_id,
-    )
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 @cache

@@ -79,6 +79,8 @@ class Gateway:
             if armed and armed.row.early and (refusal := self.plain(armed, request_id)):
                 return refusal
             if kept := self.state.replies.get(self._key(request)):
+                if armed and (spoilt := self.plain(armed, request_id)):
+                    return spoilt
                 return await self.reply(kept, armed, request_id)
             key = request.headers.get("authorization", "")
             self.state.accounts.submit(key, ask.model)

@@ -124,16 +124,16 @@ class ImageStore:
             )
             self._downloads = opened.enter_context(downloads or self._downloading(authorize))
             objects = _objects(options.provenance)
-            self._bucket = Bucket(options.s3_prefix, self._s3, extra_args=options.extra_args)
+            self.bucket = Bucket(options.s3_prefix, self._s3, extra_args=options.extra_args)
             self._prefix = Prefix(
-                self._bucket,
+                self.bucket,
                 origin=self._origin,
                 if_exists=options.if_exists,
                 deep=self._filename.has_folders,
             )
             self._opened = opened.pop_all()
         self._objects = objects(
-            self._bucket,
+            self.bucket,
             self._prefix,
             self._filename,
             if_exists=options.if_exists,
@@ -175,7 +175,7 @@ class ImageStore:
         :raises InvalidRequest: before the first download, where the file name cannot tell the images apart.
         """
         self._filename.check([source.fields for source in sources], map_index=self._origin.map_index)
-        log.info("Storing %d images under %s", len(sources), self._bucket.uri(""))
+        log.info("Storing %d images under %s", len(sources), self.bucket.uri(""))
         images: list[StoredImage] = []
         failures: list[Failure] = []
         errors: list[Exception] = []
@@ -238,7 +238,7 @@ class ImageStore:
         errors: Sequence[Exception] = (),
     ) -> Outcome:
         """Write the manifest of a set that is complete or may have failures; leave word of any other."""
-        log.info("%d images stored under %s, %d failed", len(images), self._bucket.uri(""), len(failures))
+        log.info("%d images stored under %s, %d failed", len(images), self.bucket.uri(""), len(failures))
         telemetry.stored(images, failures, seconds=self._busy.seconds)
         if not failures or (self.options.on_error == "partial" and images):
             told = sorted((*missing, *failures), key=lambda failure: failure.index)

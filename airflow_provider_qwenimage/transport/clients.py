@@ -6,6 +6,7 @@ A read timeout begins anew with every byte, so a peer that drips headers or ``10
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import threading
 import weakref
@@ -57,6 +58,11 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url!r})"
+
+    @property
+    def account(self) -> str:
+        """A digest of host and key: tells whether two requests were of one account, and nothing of the key."""
+        return hashlib.sha256(f"{self.base_url}\n{self.key or ''}".encode()).hexdigest()[:16]
 
     def _options(self) -> dict[str, Any]:
         try:

@@ -9,7 +9,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_qwenimage.exceptions import QwenImageError
 from airflow_provider_qwenimage.models.results import Job
-from airflow_provider_qwenimage.payment.ledger import not_taken
+from airflow_provider_qwenimage.payment.unforeseen import not_taken
 from airflow_provider_qwenimage.triggers.shared import shared_hook
 
 if TYPE_CHECKING:

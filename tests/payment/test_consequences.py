@@ -83,12 +83,12 @@ EXPECTED = {
         ("refused", "nothing", "free"),
     ),
     "lost answer": (
-        ("unknown", "unknown", "told"),
+        ("unknown", "unknown", "asked"),
         ("submitted", "unknown", "recorded"),
         ("delivered", "paid", "never"),
     ),
     "deadline": (
-        ("unknown", "unknown", "told"),
+        ("unknown", "unknown", "asked"),
         ("submitted", "unknown", "recorded"),
         ("delivered", "paid", "never"),
     ),
@@ -105,13 +105,13 @@ EXPECTED = {
     ),
     "moderation": (("refused", "nothing", "never"),) * 3,
     "unread": (
-        ("unknown", "unknown", "told"),
+        ("unknown", "unknown", "asked"),
         ("unknown", "unknown", "told"),
         ("delivered", "paid", "never"),
     ),
     "job failed": (("refused", "nothing", "free"),) * 3,
     "job lost": (
-        ("unknown", "unknown", "told"),
+        ("unknown", "unknown", "asked"),
         ("unknown", "unknown", "told"),
         ("delivered", "paid", "never"),
     ),
@@ -180,7 +180,7 @@ def test_nothing_that_may_be_billed_is_sent_again_unasked(name, state):
     error = ERRORS[name]()
     follows = consequence(error, state=state)
     sent_and_billed = error.may_be_billed and state not in ("unsent", "refused")
-    if sent_and_billed and follows.gets_on(resend=False):
+    if sent_and_billed and follows.gets_on(on_unknown="fail"):
         assert NEXT[follows.state] in ("wait", "store", "nothing")
 
 
@@ -189,15 +189,34 @@ def test_without_a_record_nothing_is_tried_that_needs_one(name):
     for state in ("submitted", "delivered"):
         follows = consequence(ERRORS[name](), state=state)
         if follows.retry == "recorded":
-            assert not follows.gets_on(resend=True, durable=False)
+            assert not follows.gets_on(on_unknown="resubmit", durable=False)
 
 
 def test_advice_names_resubmit_only_where_it_would_change_something():
     follows = consequence(ERRORS["lost answer"](), state="intent")
-    assert "with on_unknown_outcome='resubmit' a retry does" in follows.advice(resend=False)
-    assert "The next try sends it again" in follows.advice(resend=True)
+    assert "with on_unknown_outcome='resubmit' a retry does" in follows.advice(on_unknown="fail")
+    assert "The next try sends it again" in follows.advice(on_unknown="resubmit")
     for name in ("no money", "throttled", "copy"):
-        assert "resubmit" not in consequence(ERRORS[name](), state="submitted").advice(resend=False)
+        assert "resubmit" not in consequence(ERRORS[name](), state="submitted").advice(on_unknown="fail")
+
+
+def test_find_gets_on_only_where_the_gateway_can_tell_and_a_record_outlives_the_try():
+    follows = consequence(ERRORS["lost answer"](), state="intent")
+    assert follows.gets_on(on_unknown="find")
+    assert "asks the gateway for its job" in follows.advice(on_unknown="find")
+    assert not follows.gets_on(on_unknown="find", durable=False)
+    # Its images are gone: no list of jobs brings them back.
+    assert not consequence(ERRORS["expired"](), state="delivered").gets_on(on_unknown="find")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_carried_a_key_is_asked_for_again_whatever_the_author_allowed(durable):
+    error = ERRORS["lost answer"]()
+    error.keyed = True
+    follows = consequence(error, state="intent")
+    assert follows == ("unknown", "unknown", "keyed")
+    assert follows.gets_on(on_unknown="fail", durable=durable)
+    assert "billed once" in follows.advice(on_unknown="fail", durable=durable)
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -18,6 +18,7 @@ FIELDS = [
     "price_per_image",
     "limits",
     "budget",
+    "idempotency_header",
 ]
 
 

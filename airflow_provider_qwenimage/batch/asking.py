@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, contextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.catalog.rules import check
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.items import Item
     from airflow_provider_qwenimage.batch.journal import Journal
+    from airflow_provider_qwenimage.batch.keys import Keys
     from airflow_provider_qwenimage.batch.pacing import Pace
     from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.account.turn import Place, Turn
@@ -69,6 +70,7 @@ class Asking:
     :param s3: where input images lie.
     :param wallet: what the batch may spend, where its author says so.
     :param readers: threads in which they are read: few, for each keeps memory of the largest image it has held.
+    :param keys: where the gateway takes idempotency keys.
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class Asking:
         s3: S3,
         readers: Executor,
         wallet: Wallet | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self._settings, self._options = settings, options
         self._clients = ClientPool(clients)
         self._journal, self._pace = journal, pace
-        self._s3, self._readers, self._wallet = s3, readers, wallet
+        self._s3, self._readers, self._wallet, self._keys = s3, readers, wallet, keys
 
     async def generation(self, item: Item) -> Generation:
         """
@@ -142,13 +145,18 @@ class Asking:
         """
         async with self._pace.door():
             planned = await self._planned(item.request)
-            turn = calls.turn_of(self._settings, planned, wallet=self._wallet, place=place, most=REFUSALS)
+            earlier = self._journal.entries.get(item.position)
+            paid = earlier is not None and self._keys is not None and self._keys.repeats(earlier)
+            facts: dict[str, Any] = {"wallet": self._wallet, "place": place, "most": REFUSALS, "paid": paid}
+            turn = calls.turn_of(self._settings, planned, **facts)
             await under_way.enter_async_context(turn)
         return planned, turn
 
     async def _asked(self, item: Item, planned: Plan, turn: Turn) -> Generation:
         """Send a request once, with its intent in the journal."""
-        await self._journal.commit(Entry(position=item.position, state="intent"))
+        earlier = self._journal.entries.get(item.position)
+        keyed: dict[str, Any] = self._keys.entry(item, earlier) if self._keys else {}
+        await self._journal.commit(Entry(position=item.position, state="intent", **keyed))
         if not self._pace.closed:
             await turn.ahold()
         if self._pace.closed:  # the task was told to end meanwhile
@@ -163,7 +171,10 @@ class Asking:
             raise
 
     def _refused(self, item: Item, reason: str) -> None:
-        self._journal.note(Entry(position=item.position, state="refused", reason=reason))
+        intent = self._journal.entries[item.position]
+        unknown = intent.sending == "unknown"  # of what was sent before, this refusal says nothing
+        refused = Entry(position=item.position, state="refused", reason=reason)
+        self._journal.note(intent.lost(reason) if unknown else refused)
 
     async def _planned(self, request: Request) -> Plan:
         """Spell a request; its input images may have to be read for that, which happens beside the loop."""
@@ -180,7 +191,8 @@ class Asking:
         return calls.spelled(planned)
 
     async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan, turn: Turn) -> Generation:
-        outcome = await calls.sent(client, self._settings, planned, turn, patience=_ONCE)
+        key = self._keys.value(self._journal.entries[item.position]) if self._keys else None
+        outcome = await calls.sent(client, self._settings, planned, turn, key=key, patience=_ONCE)
         if not isinstance(outcome, Job):
             return outcome
         self._journal.note(Entry(position=item.position, state="submitted", job=outcome))

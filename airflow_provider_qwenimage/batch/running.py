@@ -7,7 +7,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AsyncExitStack, ExitStack, suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from airflow_provider_qwenimage.batch.entries import Entry
+    from airflow_provider_qwenimage.batch.finding import UnknownRows
     from airflow_provider_qwenimage.batch.items import Batch
     from airflow_provider_qwenimage.batch.verdict import Failed
     from airflow_provider_qwenimage.gateway.account.money import Wallet
@@ -93,8 +94,13 @@ class BatchRun:
                 before=partial(self._refuse_foreign, store, batch.images),
             )
             look_again(journal, store)
+            finds = self.options.on_unknown_outcome == "find"
+            told = self._unknown(batch, journal).find() if finds else ""
             self._affordable(batch, journal)
             verdict = self._drive(self._fan(batch, journal, store, s3, self._unmarked(journal, store)))
+            if verdict.unknown and self.options.on_unknown_outcome != "resubmit":
+                told = told or self._unknown(batch, journal).told()
+                verdict = replace(verdict, candidates=told)
             outcome = self._finish(verdict, store)
             journal.close(complete=outcome.manifest is not None)
         return verdict, outcome
@@ -144,6 +150,11 @@ class BatchRun:
                     if self._working is not None:
                         self._in_loop(self._working.cancel)
                 raise
+
+    def _unknown(self, batch: Batch, journal: Journal) -> UnknownRows:
+        from airflow_provider_qwenimage.batch.finding import UnknownRows
+
+        return UnknownRows(batch.items, journal, self.settings, self.options)
 
     def _allowed(self, batch: Batch) -> None:
         most = self.options.max_images
@@ -203,7 +214,14 @@ class BatchRun:
     async def _fan(
         self, batch: Batch, journal: Journal, store: ImageStore, s3: S3, unmarked: dict[int, Failed]
     ) -> Verdict:
-        todo, unknown = split(batch.items, journal, resend=self.options.on_unknown_outcome == "resubmit")
+        keys = None
+        if self.settings.idempotency_header:
+            from airflow_provider_qwenimage.batch.keys import Keys
+
+            keys = Keys.of(self.settings, origin=self.origin, life=self.life)
+        resend = self.options.on_unknown_outcome == "resubmit"
+        again = {"repeats": keys.repeats} if keys else {}
+        todo, unknown = split(batch.items, journal, resend=resend, **again)
         progress = self._progress(batch, missing=len(todo), unknown=len(unknown))
         pace = Pace(concurrency=self.options.max_concurrency, per_minute=self.options.requests_per_minute)
         self._loop, self._working = asyncio.get_running_loop(), asyncio.current_task()
@@ -226,6 +244,7 @@ class BatchRun:
                         s3=s3,
                         readers=readers,
                         wallet=self._wallet,
+                        keys=keys,
                     ),
                     storing=Storing(store, journal, total=batch.images, threads=threads),
                     journal=journal,

@@ -103,6 +103,7 @@ class Storing:
                 for failure in generation.failures
             ),
             usage=generation.usage,
+            job_id=generation.job_id,
             generation=None if any(image.data for image in generation.images) else generation,
         )
         self._journal.note(entry)

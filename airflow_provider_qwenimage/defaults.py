@@ -18,6 +18,8 @@ OnError = Literal["fail", "partial"]
 Provenance = Literal["keep", "require", "label"]
 
 FILENAME = "{index:03d}-{sha8}.{ext}"
+# Of a batch: the place of an image, which is fixed before the first request, so that a retry writes the same object.
+BATCH_FILENAME = "{index:05d}.{ext}"
 MANIFEST = "manifest.json"  # its presence means the set is complete
 PARTIAL = "manifest.partial.json"  # what is stored of a set that is not
 PENDING = ".pending/"  # answers that Airflow has not taken yet

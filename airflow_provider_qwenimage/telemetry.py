@@ -6,6 +6,8 @@ docs/observability.md lists them all. Prompts, links and keys are in none of the
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -160,3 +162,27 @@ def _describe(attributes: dict[str, Any]) -> None:
     trace.get_current_span().set_attributes(
         {name: value for name, value in attributes.items() if value is not None}
     )
+
+
+class Busy:
+    """
+    Measures for how long at least one of many threads was at work; a context manager for each of them.
+
+    :ivar seconds: until the last of them left.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began, self._inside, self._lock = 0.0, 0, threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._began = time.monotonic()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self.seconds += time.monotonic() - self._began

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+def default_inputs(rows_file: str) -> tuple[str, ...]:
+    """Return what ``inputs_from`` is where it is omitted: links, and what lies where the rows lie."""
+    if rows_file.startswith("/"):
+        return ANY_LINK, "data", str(Path(rows_file).parent)
+    bucket, _ = split_uri(rows_file, field="requests")
+    return ANY_LINK, "data", f"s3://{bucket}/"
+
+
 class AllowedInputs:
     """
     What ``inputs_from`` allows.
@@ -39,10 +47,9 @@ class AllowedInputs:
         """
         Return what holds where the author says nothing.
 
-        :param rows_file: the object the rows are read from.
+        :param rows_file: the object or the file the rows are read from.
         """
-        bucket, _ = split_uri(rows_file, field="requests")
-        return cls((ANY_LINK, "data", f"s3://{bucket}/"))
+        return cls(default_inputs(rows_file))
 
     def check(self, images: Sequence[str]) -> None:
         """

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_qwenimage.batch.allowed import AllowedInputs
+    from airflow_provider_qwenimage.batch.names import Names
     from airflow_provider_qwenimage.batch.rows import Open
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.requests import Request
 
 _SHOWN = 100  # bad rows in one message
+_MERGED = ("parameters", "labels")  # a row's own on top of the batch's
 _DIGITS = 16  # of a fingerprint: two of a million requests share one once in thirty million batches
 
 
@@ -51,28 +53,36 @@ class Item(NamedTuple):
 
 
 @dataclass
-class Batch:
+class Asks:
     """
-    The requests of a batch in the author's order.
+    What requests ask for together.
 
+    :param count: how many there are.
     :param images: how many images they ask for.
     :param cost: estimate; ``None`` where nobody names the price of a model.
     :param listed: where prices come from that the connection does not name.
     :param warnings: what the vendor will change, and in how many requests.
     """
 
-    items: list[Item] = field(default_factory=list)
+    count: int = 0
     images: int = 0
     cost: float | None = 0.0
     listed: set[str] = field(default_factory=set)
     warnings: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass
+class Batch(Asks):
+    """The requests of a batch in the author's order."""
+
+    items: list[Item] = field(default_factory=list)
+
+
 def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
     """
     Yield where each row stands and what it says, or the error of a row that cannot be read.
 
-    :param requests: a list of objects or prompts, a template's text of one, or the URI of an object.
+    :param requests: a list of objects or prompts, a template's text of one, the URI of an object or the path of a file.
     :param open_object: starts to read an object.
     :raises InvalidRequest: there is nothing that could hold rows.
     """
@@ -82,8 +92,8 @@ def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
 
 
 def rows_file(requests: Any) -> str | None:
-    """Return the URI of the object that holds the rows, ``None`` where they are at hand."""
-    is_file = isinstance(requests, str) and requests.strip().startswith("s3://")
+    """Return the object or the file that holds the rows, ``None`` where they are at hand."""
+    is_file = isinstance(requests, str) and requests.strip().startswith(("s3://", "/"))
     return requests.strip() if is_file else None
 
 
@@ -115,32 +125,56 @@ def read_batch(
     defaults: Mapping[str, Any],
     settings: Settings,
     allowed: AllowedInputs | None = None,
+    names: Names | None = None,
 ) -> Batch:
-    """
-    Build and check every request.
+    """Build and check every request, see ``checked``, and keep them."""
+    batch = Batch()
+    items = checked(rows, batch, defaults=defaults, settings=settings, allowed=allowed, names=names)
+    batch.items.extend(items)
+    return batch
 
+
+def checked(
+    rows: Iterable[Row],
+    asks: Asks,
+    *,
+    defaults: Mapping[str, Any],
+    settings: Settings,
+    allowed: AllowedInputs | None = None,
+    names: Names | None = None,
+) -> Iterator[Item]:
+    """
+    Build and check one request after another; nothing may be sent before the last one was asked for.
+
+    :param asks: is added to.
     :param defaults: fields for rows that leave them out.
     :param allowed: where their input images may come from; anywhere where omitted.
-    :raises InvalidRequest: naming each bad row, its field and the rule.
+    :param names: of their images, where the author names them.
+    :raises InvalidRequest: at the end, naming each bad row, its field and the rule.
     """
-    batch, bad, count = Batch(), [], 0
+    bad, wrong, count = [], 0, 0
     for where, row in rows:
         count += 1
         try:
             request = _request(row, defaults)
             if allowed is not None:
                 allowed.check(getattr(request, "images", ()))
-            _add(batch, where, request, settings)
+            item = _added(asks, where, request, settings)
+            if names is not None:
+                names.take(item)
         except InvalidRequest as error:
-            bad.append(f"{where}, {error.field}: {error.rule}")
+            wrong += 1
+            if wrong <= _SHOWN:
+                bad.append(f"{where}, {error.field}: {error.rule}")
+        else:
+            yield item
     if bad:
         # Half a character that a message quotes would break the log that is to show it.
-        shown = "\n".join(f"  {line}" for line in bad[:_SHOWN]).encode(errors="backslashreplace").decode()
-        rest = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        raise InvalidRequest("requests", f"{len(bad)} of {count} cannot be sent:\n{shown}{rest}")
-    if not batch.items:
+        shown = "\n".join(f"  {line}" for line in bad).encode(errors="backslashreplace").decode()
+        rest = f"\n  and {wrong - _SHOWN} more" if wrong > _SHOWN else ""
+        raise InvalidRequest("requests", f"{wrong} of {count} cannot be sent:\n{shown}{rest}")
+    if not count:
         raise InvalidRequest("requests", "holds no request")
-    return batch
 
 
 def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any]) -> Request:
@@ -155,10 +189,11 @@ def _request(row: Mapping[str, Any] | InvalidRequest, defaults: Mapping[str, Any
     if operation == "generate" and not said.get("images"):
         said.pop("images", None)
     if operation == "translate":  # the defaults of a batch are those of images that are made
-        defaults = {}
+        defaults = {name: defaults[name] for name in ("labels",) if name in defaults}
     fields = {**defaults, **said}
-    if "parameters" in defaults and "parameters" in said:
-        fields["parameters"] = _merged(defaults["parameters"], said["parameters"])
+    for name in _MERGED:
+        if name in defaults and name in said:
+            fields[name] = _merged(defaults[name], said[name])
     try:
         request = build(kind, **fields)
     except (RecursionError, TypeError) as error:  # lists without end, a list as a key: no rule foresees them
@@ -175,7 +210,7 @@ def _meant(said: Mapping[str, Any]) -> str:
 
 
 def _merged(shared: Any, own: Any) -> Any:
-    """Merge two sets of parameters, each an object or its text; return what is neither for the model to refuse."""
+    """Merge two objects, or the texts of two; return what is neither for the model to refuse."""
     merged: dict[str, Any] = {}
     for given in (shared, own):
         if given == "":
@@ -190,23 +225,24 @@ def _merged(shared: Any, own: Any) -> Any:
     return merged
 
 
-def _add(batch: Batch, where: str, request: Request, settings: Settings) -> None:
+def _added(asks: Asks, where: str, request: Request, settings: Settings) -> Item:
     request = request.model_copy(update={"model": request.model or settings.model})
     digest = _digest(request)
     planned = _foreseen(request, settings)
-    batch.warnings.update(planned.warnings)
-    item = Item(len(batch.items), where, request, batch.images, digest)
-    batch.items.append(item)
-    batch.images += request.n
-    _charge(batch, Asked.of(planned.request), settings)
+    asks.warnings.update(planned.warnings)
+    item = Item(asks.count, where, request, asks.images, digest)
+    asks.count += 1
+    asks.images += request.n
+    _charge(asks, Asked.of(planned.request), settings)
+    return item
 
 
-def _charge(batch: Batch, asked: Asked, settings: Settings) -> None:
-    """Add what a request may cost to the batch; where one price is not known the whole is not."""
+def _charge(asks: Asks, asked: Asked, settings: Settings) -> None:
+    """Add what a request may cost; where one price is not known the whole is not."""
     price, listed = settings.price(asked.model), settings.listed(asked.model)
-    batch.cost = None if batch.cost is None or price is None else batch.cost + price.cost(asked)
+    asks.cost = None if asks.cost is None or price is None else asks.cost + price.cost(asked)
     if listed:
-        batch.listed.add(listed.cited)
+        asks.listed.add(listed.cited)
 
 
 def _digest(request: Request) -> str:

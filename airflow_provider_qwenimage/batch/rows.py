@@ -1,4 +1,4 @@
-"""Reads the rows of a JSON Lines or CSV object in S3, as a stream."""
+"""Reads the rows of a JSON Lines, CSV or Parquet file, in S3 or here, as a stream."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.s3 import StoredObject
 
-Open = Callable[[str], StoredObject]
 
-FORMS = "must be a list of requests, or s3://bucket/prompts.jsonl or .csv"
+class Pieces(Protocol):
+    """What a file of rows is read from."""
+
+    def chunks(self) -> Iterator[bytes]: ...  # noqa: D102
+
+
+Open = Callable[[str], AbstractContextManager[Pieces]]
+
+PLANNED = "planned"  # the ending of what the plan of a campaign writes for a shard
+FORMS = (
+    "must be a list of requests, or s3://bucket/prompts.jsonl, .csv or .parquet, or the path of such a file"
+)
+_CHUNK = 1 << 18
 _LONGEST_CELL = 64 * 1024 * 1024  # an input image may stand there as a data: URL; csv's own limit is 128 KiB
 
 
@@ -26,10 +38,15 @@ def rows_in(uri: str, open_object: Open) -> Iterator[tuple[str, Any]]:
     :raises InvalidRequest: its name ends like no file of rows.
     """
     ending = uri.rpartition(".")[2].lower()
-    readers = {"jsonl": _json_lines, "ndjson": _json_lines, "csv": _csv_rows}
-    if ending not in readers:
+    readers = {"jsonl": _json_lines, "ndjson": _json_lines, "csv": _csv_rows, PLANNED: _planned_rows}
+    if ending not in (*readers, "parquet"):
         raise InvalidRequest("requests", f"{FORMS}, got {redact(uri, limit=120)}")
-    with open_object(uri) as stored:
+    with LocalFile(uri) if uri.startswith("/") else open_object(uri) as stored:
+        if ending == "parquet":
+            from airflow_provider_qwenimage.batch.parquet import parquet_rows
+
+            yield from parquet_rows(stored.chunks())
+            return
         # The byte order mark is what spreadsheets put before a CSV. A byte that is not UTF-8 is kept as a surrogate,
         # which nothing else is read as, so that its row can be named and reading goes on.
         pieces = io.BufferedReader(_Chunks(stored.chunks()))
@@ -67,6 +84,16 @@ def _json_row(line: str) -> Any:
         return InvalidRequest("row", "is nested too deeply")
 
 
+def _planned_rows(text: io.TextIOWrapper) -> Iterator[tuple[str, Any]]:
+    """Read the rows of one shard, which keep the name of the place where their author wrote them."""
+    for number, line in enumerate(text, 1):
+        try:
+            where, _, row = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            where, row = f"line {number}", InvalidRequest("row", "is not what the plan of a campaign writes")
+        yield str(where), row
+
+
 def _csv_rows(text: io.TextIOWrapper) -> Iterator[tuple[str, Any]]:
     """Read cells by the names in the first line that is not blank; an empty cell says nothing."""
     csv.field_size_limit(_LONGEST_CELL)
@@ -100,6 +127,31 @@ def _named(names: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidReq
         if not _is_utf8(cell):
             return InvalidRequest(name or "row", "is not UTF-8")
     return {name: cell for name, cell in zip(names, cells, strict=False) if name and cell.strip()}
+
+
+class LocalFile:
+    """
+    A file of the worker, read like an object in S3.
+
+    :raises InvalidRequest: it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._file = Path(path).open("rb")  # noqa: SIM115 - closed by the block that it opens
+        except OSError as error:
+            rule = f"{redact(path, limit=200)} cannot be read on this worker: {error.strerror}"
+            raise InvalidRequest("requests", rule) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes."""
+        return iter(lambda: self._file.read(_CHUNK), b"")
 
 
 class _Chunks(io.RawIOBase):

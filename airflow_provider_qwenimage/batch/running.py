@@ -19,8 +19,9 @@ from airflow_provider_qwenimage.batch.items import read_batch, rows_file, rows_o
 from airflow_provider_qwenimage.batch.journal import Journal, folder_of
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
-from airflow_provider_qwenimage.batch.storing import FILENAME, STORES, Storing, look_again, may_write
+from airflow_provider_qwenimage.batch.storing import STORES, Storing, look_again, may_write, relabel
 from airflow_provider_qwenimage.batch.verdict import Verdict
+from airflow_provider_qwenimage.defaults import BATCH_FILENAME
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.results import other_sizes
 from airflow_provider_qwenimage.redaction import redact
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.manifest import Origin, Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
     from airflow_provider_qwenimage.storage.store import ImageStore
+
+    Ours = Callable[[str], bool]  # whether a name is one that the batch may write
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +79,9 @@ class BatchRun:
             # writer speak at once.
             s3 = open_things.enter_context(S3(self.options.aws_conn_id, max_connections=STORES + 1))
             bucket = Bucket(folder_of(self.options.persist_to), s3, field="persist_to")
-            batch = read_batch(
-                rows_of(requests, s3.open),
-                defaults=defaults,
-                settings=self.settings,
-                allowed=self._inputs(requests),
-            )
+            batch, ours = self._read(requests, defaults, s3)
             self._allowed(batch)
-            store = open_things.enter_context(self._store(s3))
+            store = open_things.enter_context(self._store(s3, batch.images))
             header = Header(
                 requests=tuple(item.fingerprint for item in batch.items), origin=self.origin, life=self.life
             )
@@ -91,9 +89,10 @@ class BatchRun:
                 bucket,
                 header=header,
                 resume=self.options.resume,
-                before=partial(self._refuse_foreign, store, batch.images),
+                before=partial(self._refuse_foreign, store, ours),
             )
             look_again(journal, store)
+            relabel(journal, batch.items, store)
             finds = self.options.on_unknown_outcome == "find"
             told = self._unknown(batch, journal).find() if finds else ""
             self._affordable(batch, journal)
@@ -104,6 +103,21 @@ class BatchRun:
             outcome = self._finish(verdict, store)
             journal.close(complete=outcome.manifest is not None)
         return verdict, outcome
+
+    def _read(self, requests: Any, defaults: Mapping[str, Any], s3: S3) -> tuple[Batch, Ours]:
+        """Check all requests; return also what tells the names of their images from those of others."""
+        options, rows, names = self.options, rows_of(requests, s3.open), None
+        if (options.prompt_template, options.extra_columns) != (None, "refuse"):
+            from airflow_provider_qwenimage.batch.columns import Columns
+
+            rows = Columns.of(options).filled(rows)
+        if options.filename != BATCH_FILENAME:
+            from airflow_provider_qwenimage.batch.names import Names
+
+            names = Names(options.filename, map_index=self.origin.map_index)
+        facts: dict[str, Any] = {"defaults": defaults, "settings": self.settings, "names": names}
+        batch = read_batch(rows, allowed=self._inputs(requests), **facts)
+        return batch, names.may_write if names else partial(may_write, total=batch.images)
 
     def _inputs(self, requests: Any) -> AllowedInputs | None:
         """Return which input images the rows may name; ``None`` where they are the author's own, and may name any."""
@@ -178,7 +192,7 @@ class BatchRun:
         if self._wallet is not None:
             self._wallet.refuse_more(sum(purse.cost for purse in purses if purse))
 
-    def _refuse_foreign(self, store: ImageStore, total: int, earlier: Iterable[Entry]) -> None:
+    def _refuse_foreign(self, store: ImageStore, ours: Ours, earlier: Iterable[Entry]) -> None:
         """
         Refuse a journal that names objects elsewhere, and a prefix where others keep something under our names.
 
@@ -194,18 +208,19 @@ class BatchRun:
                 )
         known = (image for entry in earlier for image in entry.images)
         try:
-            store.prefix.refuse_foreign(partial(may_write, total=total), known=known)
+            store.prefix.refuse_foreign(ours, known=known)
         except InvalidRequest as error:
             raise InvalidRequest("persist_to", error.rule, advice=error.advice) from None
 
-    def _store(self, s3: S3) -> ImageStore:
+    def _store(self, s3: S3, total: int) -> ImageStore:
         return open_store(
             self.settings,
             origin=self.origin,
             s3=s3,
             s3_prefix=self.options.persist_to,
             aws_conn_id=self.options.aws_conn_id,
-            filename=FILENAME,
+            filename=self.options.filename,
+            places=None if self.options.filename == BATCH_FILENAME else total,
             if_exists="replace",  # the place of an image is its name: what lies there is an earlier one of it
             max_concurrency=STORES,
             provenance=self.options.provenance,

@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.entries import Entry
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STORES = 16  # images on their way to S3 at once; bounds the memory, too
-# The place of an image in the set, which is fixed before the first request: a retry writes the same object.
-FILENAME = "{index:05d}.{ext}"
+# Of the default name, which is the place of an image in the set.
 _NAME = re.compile(rf"(\d{{5,}})\.({'|'.join(EXTENSIONS.values())})")
 
 
@@ -56,6 +57,37 @@ def look_again(journal: Journal, store: ImageStore) -> None:
             journal.note(_without(entry, gone))
 
 
+def relabel(journal: Journal, items: Sequence[Item], store: ImageStore) -> None:
+    """
+    Give what earlier runs stored the labels that hold now; another name buys no image.
+
+    :raises TransferError: an object could not be given them; a retry is free.
+    """
+    done = ((journal.entries.get(item.position), item.request.labels) for item in items)
+    stale = [
+        (entry, labels)
+        for entry, labels in done
+        if entry and entry.state == "done" and _differ(entry, labels)
+    ]
+    if stale:
+        log.info("%d requests are done and have other labels now: their images get them", len(stale))
+        with ThreadPoolExecutor(STORES, "qwenimage-labels") as threads:
+            for entry in threads.map(partial(_relabelled, store), *zip(*stale, strict=True)):
+                journal.note(entry)
+
+
+def _differ(entry: Entry, labels: dict[str, str]) -> bool:
+    return any(image.labels != labels for image in entry.images) or any(
+        failure.labels != labels for failure in entry.failures
+    )
+
+
+def _relabelled(store: ImageStore, entry: Entry, labels: dict[str, str]) -> Entry:
+    images = tuple(store.relabelled(image, labels) for image in entry.images)
+    failures = tuple(failure.model_copy(update={"labels": labels}) for failure in entry.failures)
+    return entry.model_copy(update={"images": images, "failures": failures})
+
+
 def _without(entry: Entry, gone: Sequence[StoredImage]) -> Entry:
     now = datetime.now(UTC)
     found = entry.generation
@@ -65,7 +97,10 @@ def _without(entry: Entry, gone: Sequence[StoredImage]) -> Entry:
     left = tuple(image for image in entry.images if image not in gone)
     if not left:
         return Entry(position=entry.position, state="unknown", reason=reasons[0], usage=entry.usage)
-    failures = [Failure(index=image.index, reason=why) for image, why in zip(gone, reasons, strict=True)]
+    failures = [
+        Failure(index=image.index, reason=why, labels=image.labels)
+        for image, why in zip(gone, reasons, strict=True)
+    ]
     return entry.model_copy(update={"images": left, "failures": (*entry.failures, *failures)})
 
 
@@ -99,7 +134,11 @@ class Storing:
             state="done",
             images=tuple(each.result() for each in storing),
             failures=tuple(
-                Failure(index=self._place(item, failure.index), reason=failure.reason)
+                Failure(
+                    index=self._place(item, failure.index),
+                    reason=failure.reason,
+                    labels=item.request.labels,
+                )
                 for failure in generation.failures
             ),
             usage=generation.usage,
@@ -126,8 +165,8 @@ class Storing:
 
 
 def _named(source: ImageSource, item: Item, generation: Generation) -> ImageSource:
-    """Let the manifest tell which request an image answers, and its share of what that cost."""
-    told: dict[str, Any] = {"request": item.position}
+    """Let the manifest tell which request an image answers, its labels, and its share of what that cost."""
+    told: dict[str, Any] = {"request": item.position, "labels": item.request.labels}
     usage = generation.usage
     if usage.cost is not None:
         told |= {"cost": round(usage.cost / len(generation.images), 6), "currency": usage.currency}

@@ -102,7 +102,11 @@ class Verdict:
         """Return the places of all images that are not there, with the reason."""
         reasons = {position: redact(failed.error.what) for position, failed in self.failed.items()}
         return [
-            Failure(index=item.first + number, reason=reasons.get(item.position, "not sent"))
+            Failure(
+                index=item.first + number,
+                reason=reasons.get(item.position, "not sent"),
+                labels=item.request.labels,
+            )
             for item in self.items
             if item.position not in self.done
             for number in range(item.request.n)
@@ -125,11 +129,13 @@ class Verdict:
 
     def _told(self, position: int, outcome: str, reason: str) -> dict[str, Any]:
         item = self.items[position]
-        facts = {
+        facts: dict[str, Any] = {
             "request": position,
             "where": item.where,
             "prompt": redact(item.request.prompt, limit=_PROMPT),
         }
+        if item.request.labels:
+            facts["labels"] = item.request.labels
         return {**facts, "outcome": outcome, "reason": reason}
 
     def usage(self, currency: str | None) -> dict[str, Any]:

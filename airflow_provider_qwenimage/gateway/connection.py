@@ -135,8 +135,12 @@ class Settings(BaseModel):
         return listed_price(model, self.gateway.prices, currency=self.currency)
 
     def priced(self, answer: Answer, asked: Asked) -> Answer:
-        """Add what the images cost where the connection or the vendor's list knows the model's price."""
-        if isinstance(answer, Job) or (price := self.price(answer.model)) is None:
+        """Add the labels of the images, and their cost where the connection or the vendor's list knows the price."""
+        if isinstance(answer, Job):
+            return answer
+        if asked.labels:
+            answer = answer.labelled(asked.labels)
+        if (price := self.price(answer.model)) is None:
             return answer
         listed = self.listed(answer.model)
         costs = {

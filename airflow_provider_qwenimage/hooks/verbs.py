@@ -89,6 +89,7 @@ class Verbs:
         negative_prompt: str | None = None,
         seed: int | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """Generate images from a prompt; the fields are those of ``GenerateRequest``."""
         return self.wait(self.submit(self.request("generate", locals())))
@@ -105,6 +106,7 @@ class Verbs:
         negative_prompt: str | None = None,
         seed: int | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """Edit images given as http(s) or ``data:`` URLs; the fields are those of ``EditRequest``."""
         return self.wait(self.submit(self.request("edit", locals())))
@@ -120,6 +122,7 @@ class Verbs:
         negative_prompt: str | None = None,
         seed: int | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """Generate an ordered series with a consistent subject; the fields are those of ``SequenceRequest``."""
         return self.wait(self.submit(self.request("sequence", locals())))
@@ -134,6 +137,7 @@ class Verbs:
         prompt: str = "",
         model: str | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """Translate the text of an image given as an http(s) URL; the fields are those of ``TranslateRequest``."""
         return self.wait(self.submit(self.request("translate", locals())))
@@ -148,6 +152,7 @@ class Verbs:
         negative_prompt: str | None = None,
         seed: int | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """See ``generate``."""
         return await self.await_job(await self.asubmit(self.request("generate", locals())))
@@ -164,6 +169,7 @@ class Verbs:
         negative_prompt: str | None = None,
         seed: int | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """See ``edit``."""
         return await self.await_job(await self.asubmit(self.request("edit", locals())))
@@ -179,6 +185,7 @@ class Verbs:
         negative_prompt: str | None = None,
         seed: int | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """See ``sequence``."""
         return await self.await_job(await self.asubmit(self.request("sequence", locals())))
@@ -193,6 +200,7 @@ class Verbs:
         prompt: str = "",
         model: str | None = None,
         parameters: dict[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Generation:
         """See ``translate``."""
         return await self.await_job(await self.asubmit(self.request("translate", locals())))

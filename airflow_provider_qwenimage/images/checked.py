@@ -7,17 +7,18 @@ import itertools
 import tempfile
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import IO, TYPE_CHECKING, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_qwenimage.exceptions import ImageTooLarge
 from airflow_provider_qwenimage.images.data_urls import decoded
 from airflow_provider_qwenimage.images.formats import ImageFacts, TruncatedImage, extension, inspect
 from airflow_provider_qwenimage.images.origin import ARRIVED, Marks
+from airflow_provider_qwenimage.models.manifest import StoredImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airflow_provider_qwenimage.models.manifest import StoredImage
+    from airflow_provider_qwenimage.models.results import ImageFields
 
 MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
@@ -58,6 +59,25 @@ class Measured:
         kind, marks = image.content_type, Marks.told(image.origin) if image.origin else None
         facts = ImageFacts(kind, extension(kind), image.width, image.height, marks)
         return Measured(image.bytes, image.sha256, facts, arrived_sha256=image.arrived_sha256)
+
+    def record(self, uri: str, index: int, fields: ImageFields) -> StoredImage:
+        """Return the record of an object of these bytes, with what else is known of its image."""
+        facts = self.facts
+        read: dict[str, Any] = {"size": f"{facts.width}*{facts.height}"}
+        if facts.marks is not None:  # of a copy nobody reads them again: what its record told still holds
+            read["origin"] = facts.marks.as_json()
+        if self.arrived_sha256:
+            read["arrived_sha256"] = self.arrived_sha256
+        return StoredImage(
+            uri=uri,
+            index=index,
+            content_type=facts.content_type,
+            bytes=self.size,
+            sha256=self.sha256,
+            width=facts.width,
+            height=facts.height,
+            **{**fields.model_dump(), **read},
+        )
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -219,9 +219,16 @@ def _adapter(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
 def _complaint(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
     """Put the first thing that is wrong in words: the field, and the rule it breaks."""
     first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "request"
+    field = ".".join(str(part)[:80] for part in first["loc"]) or "request"
     if first["type"] == "extra_forbidden":
-        return field, f"is not known; known are {', '.join(kind.model_fields)}"
+        unknown = [
+            ".".join(map(str, each["loc"]))
+            for each in error.errors(include_url=False)
+            if each["type"] == first["type"]
+        ]
+        verb = "is" if len(unknown) == 1 else "are"
+        named = redact(", ".join(unknown), limit=200)
+        return named, f"{verb} not known; known are {', '.join(kind.model_fields)}"
     rule = _rule(error)
     if field == "request" and ": " in rule:
         field, _, rule = rule.partition(": ")

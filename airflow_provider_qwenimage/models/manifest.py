@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.models.coercion import Moment
-from airflow_provider_qwenimage.models.results import ImageFields
+from airflow_provider_qwenimage.models.results import ImageFields, Missing
 
 VERSION: Final = 1
 
@@ -35,7 +35,7 @@ class StoredImage(ImageFields, _Bytes):
         return self.model_dump(mode="json")
 
 
-class Failure(BaseModel):
+class Failure(Missing):
     """An image of the set that is not in the bucket."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,6 +120,14 @@ class Outcome:
     def uris(self) -> list[str]:
         """The ``s3://`` URIs, in input order."""
         return [image.uri for image in self.images]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that all its images share."""
+        shared = dict(self.images[0].labels) if self.images else {}
+        for image in self.images:
+            shared = {name: text for name, text in shared.items() if image.labels.get(name) == text}
+        return shared
 
     @property
     def stored(self) -> list[dict[str, Any]]:

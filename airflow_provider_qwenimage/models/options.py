@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_qwenimage.defaults import (
     BATCH_CONCURRENCY,
+    BATCH_FILENAME,
     FILENAME,
     JOB_TIMEOUT,
     MAX_CONCURRENCY,
@@ -47,6 +49,26 @@ class Options(BaseModel):
     provenance: Provenance = "keep"
 
 
+def template_parts(template: str) -> tuple[tuple[str, str | None], ...]:
+    """
+    Take ``a photo of {name}`` apart: each text with the column that follows it, ``None`` after the last text.
+
+    :raises ValueError: it names no column, or asks for more than a column's text.
+    """
+    parts = list(Formatter().parse(template))
+    for _, name, spec, conversion in parts:
+        if name is not None and (not name.strip() or spec or conversion):
+            raise ValueError(f"holds {{{name}{spec and ':' + spec}}}: must name a column, such as {{name}}")
+    if all(name is None for _, name, _, _ in parts):
+        raise ValueError("names no column in braces, such as {name}")
+    return tuple((before, name) for before, name, _, _ in parts)
+
+
+def _template(value: str) -> str:
+    template_parts(value)
+    return value
+
+
 def _places(value: Any) -> Any:
     """Take one place for a list of one, and the list that a template rendered to text."""
     if isinstance(value, str):
@@ -74,7 +96,10 @@ class BatchOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     inputs_from: Annotated[Places | None, BlankIsNone] = None
+    prompt_template: Annotated[Annotated[str, AfterValidator(_template)] | None, BlankIsNone] = None
+    extra_columns: Literal["refuse", "labels"] = "refuse"
     persist_to: Prefix
+    filename: str = BATCH_FILENAME
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
     max_concurrency: Count = BATCH_CONCURRENCY
     requests_per_minute: Annotated[Annotated[float, Field(gt=0)] | None, BlankIsNone] = None
@@ -94,6 +119,7 @@ class StoreOptions(BaseModel):
 
     :param s3_prefix: ``s3://bucket/path/``.
     :param filename: see ``Filename``.
+    :param places: see ``Filename``.
     :param if_exists: of an object under an image's name.
     :param max_concurrency: images under way at once; also bounds the memory.
     :param on_error: whether a set with failures is an error or a set with failures.
@@ -107,6 +133,7 @@ class StoreOptions(BaseModel):
     s3_prefix: str
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
     filename: str = FILENAME
+    places: int | None = None
     if_exists: IfExists = "skip"
     max_concurrency: Count = MAX_CONCURRENCY
     max_image_bytes: Count = MAX_IMAGE_BYTES

@@ -30,6 +30,7 @@ from airflow_provider_qwenimage.models.coercion import (
     Seed,
     literal,
 )
+from airflow_provider_qwenimage.models.labels import Labels
 
 Operation = Literal["generate", "edit", "sequence", "translate"]
 
@@ -99,6 +100,7 @@ class ImageRequest(BaseModel):
     :param negative_prompt: what the image must not show; ``""`` is sent as it is, ``None`` is not sent.
     :param seed: 0..2147483647.
     :param parameters: vendor parameters, passed through untouched after the named ones.
+    :param labels: the author's own names for the images (``{"sku": "A-1"}``): never sent, and no part of what is paid.
     """
 
     model_config = ConfigDict(
@@ -114,11 +116,13 @@ class ImageRequest(BaseModel):
     negative_prompt: Annotated[str | None, RenderedNoneIsNone] = None
     seed: Seed = None
     parameters: dict[str, Any] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
 
-    @field_validator("parameters", mode="before")
+    @field_validator("parameters", "labels", mode="before")
     @classmethod
-    def _no_parameters_is_empty(cls, value: object) -> object:
-        return {} if value is None or value == "" else literal(value)
+    def _nothing_is_empty(cls, value: object) -> object:
+        read = {} if value is None or value == "" else literal(value)
+        return {} if read is None else read
 
     @model_validator(mode="after")
     def _say_each_thing_once(self) -> ImageRequest:
@@ -243,6 +247,7 @@ class Asked(BaseModel):
     size: str | None = None
     inputs: int = 0
     extended: bool = False
+    labels: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, request: ImageRequest) -> Asked:
@@ -257,6 +262,7 @@ class Asked(BaseModel):
             size=request.size.text() if request.size else size if isinstance(size, str) else None,
             inputs=len(getattr(request, "images", ())),
             extended=request.parameters.get("prompt_extend") is True,
+            labels=request.labels,
         )
 
 
@@ -265,9 +271,9 @@ def fingerprint(request: ImageRequest) -> str:
     Return a digest of a request that is equal only for equal requests.
 
     Connection, gateway and host are no part of it: what was paid for stays paid when a connection moves, and a job
-    knows where it was submitted.
+    knows where it was submitted. Nor are labels: another name buys no other image.
     """
-    asked = {**request.model_dump(mode="json"), "operation": request.operation}
+    asked = {**request.model_dump(mode="json", exclude={"labels"}), "operation": request.operation}
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import Moment
+from airflow_provider_qwenimage.models.labels import Labels
 from airflow_provider_qwenimage.models.requests import Asked, Operation, Size
 from airflow_provider_qwenimage.redaction import without_query
 
@@ -29,6 +30,23 @@ class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+class Missing(BaseModel):
+    """
+    An image that is not there.
+
+    :param labels: the author's own names for it; not in a dump where there are none.
+    """
+
+    labels: Labels = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _no_labels_are_not_told(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = dump(self)
+        if not self.labels:
+            told.pop("labels", None)
+        return told
+
+
 class GeneratedImage(_Result):
     """
     One image as the gateway delivered it.
@@ -38,6 +56,7 @@ class GeneratedImage(_Result):
     :param index: position in the reply, failed items counted.
     :param size: what came: ``"1328*1328"`` by the stored bytes or the reply; where neither says, what was asked for.
     :param asked_size: what was asked for, as it was sent: pixels or a tier.
+    :param labels: the author's own names for it.
     :param origin: the marks of origin in its bytes, where they were stored by the same task.
     :param operation: what was asked for: a mark of origin tells a generated image from an edited one.
     :param adopted_job: the job it was found in, where its request was never answered; absent otherwise.
@@ -55,6 +74,7 @@ class GeneratedImage(_Result):
     request_id: str | None = None
     created_at: Moment
     expires_at: Moment | None = None
+    labels: Labels = Field(default_factory=dict)
     origin: dict[str, Any] | None = None
     operation: Operation | None = None
     adopted_job: str | None = None
@@ -75,6 +95,7 @@ class ImageFields(BaseModel):
     :param url: where it came from; never with a query, which may hold the right to it.
     :param size: what came; once it is stored, by its bytes.
     :param asked_size: what was asked for.
+    :param labels: the author's own names for it.
     :param operation: what was done to make it, where its task told.
     :param origin: the marks of origin in its bytes as they are stored; ``None`` where nobody looked.
     :param arrived_sha256: of its bytes as they arrived, where a mark was added to them since.
@@ -94,6 +115,7 @@ class ImageFields(BaseModel):
     request_id: str | None = None
     created_at: str | None = None
     expires_at: str | None = None
+    labels: Labels = Field(default_factory=dict)
     operation: str | None = None
     origin: dict[str, JsonValue] | None = None
     arrived_sha256: str | None = None
@@ -143,7 +165,8 @@ class ImageSource:
     @property
     def is_bare(self) -> bool:
         """Whether nothing is known of it but where it lies."""
-        return self.kind in ("http", "s3") and not self.fields.model_dump(exclude_none=True, exclude={"url"})
+        known = self.fields.model_dump(exclude_none=True, exclude_defaults=True, exclude={"url"})
+        return self.kind in ("http", "s3") and not known
 
     # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
     MEASURED: ClassVar[frozenset[str]] = frozenset(
@@ -184,7 +207,7 @@ def _pixels(text: str | None) -> Size | None:
     return size if size and size.pixels else None
 
 
-class ImageFailure(_Result):
+class ImageFailure(_Result, Missing):
     """One of n images that did not come, with the gateway's reason."""
 
     index: int
@@ -236,6 +259,13 @@ class Generation(_Result):
     job_id: str | None = None
     gateway: str
     model: str | None = None
+
+    def labelled(self, labels: dict[str, str]) -> Generation:
+        """Return it with the labels that hold now: what was paid under other names is the same."""
+        update = {"labels": labels}
+        images = tuple(image.model_copy(update=update) for image in self.images)
+        failures = tuple(failure.model_copy(update=update) for failure in self.failures)
+        return self.model_copy(update={"images": images, "failures": failures})
 
     @property
     def urls(self) -> list[str]:

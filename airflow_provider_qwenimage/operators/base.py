@@ -39,6 +39,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
     :param negative_prompt: what the images must not show.
     :param seed: 0..2147483647.
     :param parameters: vendor parameters, passed through untouched.
+    :param labels: the author's own names for the images (``{"sku": "A-1"}``); never sent.
     :param qwenimage_conn_id: the gateway connection.
     :param persist_to: ``s3://bucket/prefix/``; stores the images in this task, before their links can die.
     :param aws_conn_id: the connection for ``persist_to`` and for input images in S3.
@@ -61,6 +62,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
         "negative_prompt",
         "seed",
         "parameters",
+        "labels",
         "qwenimage_conn_id",
         "persist_to",
         "aws_conn_id",
@@ -71,7 +73,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
         "max_cost",
         "provenance",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json", "labels": "json"}
     operation: ClassVar[Operation]
     prompt_is_rendered: ClassVar[bool] = True
 
@@ -85,6 +87,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
         negative_prompt: str | None = None,
         seed: Any = None,
         parameters: dict[str, Any] | None = None,
+        labels: dict[str, str] | None = None,
         qwenimage_conn_id: str = CONN_ID,
         persist_to: str | None = None,
         aws_conn_id: str | None = "aws_default",
@@ -106,6 +109,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
         self.negative_prompt = negative_prompt
         self.seed = seed
         self.parameters = parameters
+        self.labels = labels
         self.qwenimage_conn_id = qwenimage_conn_id
         self.persist_to = persist_to
         self.aws_conn_id = aws_conn_id
@@ -130,8 +134,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
         """Ask, wait, store and push; resume or replay what an earlier try paid for."""
         from airflow_provider_qwenimage.operators.results import refuse_foreign
 
-        options = self._options()
-        request = self._request()
+        options, request = self._options(), self._request()
         self.store = None
         with self.hook, self.s3:
             ledger = self._ledger(context, request)
@@ -141,6 +144,8 @@ class QwenImageBaseOperator(DeferringBaseOperator):
             generation = self._wait(kept or self._pay(context, request, ledger, options), ledger, options)
             if generation is not kept:
                 self._came(generation, seconds=time.monotonic() - begun)
+            if kept is not None:  # with the labels of an earlier try
+                generation = generation.labelled(request.labels)
             return self._deliver(context, generation, ledger, options)
 
     def _kept(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_qwenimage.defaults import CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
+from airflow_provider_qwenimage.defaults import BATCH_FILENAME, CONN_ID, JOB_TIMEOUT, POLL_INTERVAL
 from airflow_provider_qwenimage.operators.policy import OUR_POLICY, with_policy
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
 
@@ -35,6 +35,10 @@ class QwenImageBatchOperator(ImageBaseOperator):
     :param inputs_from: where input images of the rows may come from: a list of ``http`` (and https), ``https``,
         ``data``, ``s3://bucket/prefix/`` and folders. Where omitted, rows from a file may name links, ``data:`` URLs
         and objects of that file's bucket; a list may name anything.
+    :param prompt_template: the prompt of rows that have none, filled from their columns: ``a photo of {name}``.
+    :param extra_columns: what a column is that no request has: ``refuse``, or ``labels`` of the images.
+    :param labels: the author's own names for all images (``{"season": "spring"}``); a row may add to them.
+    :param filename: template of the images' names with the fields index, ext, map_index and ``labels[…]``.
     :param model: default of the requests, as are ``size``, ``n``, ``negative_prompt``, ``seed`` and ``parameters``.
     :param max_concurrency: requests at the gateway at once; a throttled batch slows down by itself.
     :param requests_per_minute: requests started, evenly spread.
@@ -52,6 +56,10 @@ class QwenImageBatchOperator(ImageBaseOperator):
     template_fields: Sequence[str] = (
         "requests",
         "inputs_from",
+        "prompt_template",
+        "extra_columns",
+        "labels",
+        "filename",
         "persist_to",
         "model",
         "size",
@@ -72,7 +80,11 @@ class QwenImageBatchOperator(ImageBaseOperator):
         "poll_interval",
         "job_timeout",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "parameters": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "requests": "json",
+        "parameters": "json",
+        "labels": "json",
+    }
 
     def __init__(
         self,
@@ -80,6 +92,10 @@ class QwenImageBatchOperator(ImageBaseOperator):
         requests: Any,
         persist_to: str,
         inputs_from: list[str] | None = None,
+        prompt_template: str | None = None,
+        extra_columns: str = "refuse",
+        labels: dict[str, str] | None = None,
+        filename: str = BATCH_FILENAME,
         model: str | None = None,
         size: Any = None,
         n: Any = None,
@@ -105,6 +121,10 @@ class QwenImageBatchOperator(ImageBaseOperator):
         self.requests = requests
         self.persist_to = persist_to
         self.inputs_from = inputs_from
+        self.prompt_template = prompt_template
+        self.extra_columns = extra_columns
+        self.labels = labels
+        self.filename = filename
         self.model = model
         self.size = size
         self.n = n
@@ -169,7 +189,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         return build(BatchOptions, **{name: getattr(self, name) for name in BatchOptions.model_fields})
 
     def _defaults(self) -> dict[str, Any]:
-        names = ("model", "size", "n", "negative_prompt", "seed", "parameters")
+        names = ("model", "size", "n", "negative_prompt", "seed", "parameters", "labels")
         return {name: getattr(self, name) for name in names if getattr(self, name) not in (None, "")}
 
     def _tell(self, context: Context, verdict: Verdict, outcome: Outcome) -> None:

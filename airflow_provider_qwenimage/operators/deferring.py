@@ -75,8 +75,8 @@ class DeferringBaseOperator(ImageBaseOperator):
         from airflow_provider_qwenimage.models.results import Generation, Job
         from airflow_provider_qwenimage.operators.results import refuse_foreign
 
-        options = self._options()
-        ledger = self._ledger(context, self._request())
+        options, request = self._options(), self._request()
+        ledger = self._ledger(context, request)
         if facts := event.get("error"):
             job = Job.model_validate(event["job"]) if event.get("job") else None
             with ledger.settling("submitted", on_unknown_outcome=options.on_unknown_outcome):
@@ -86,7 +86,7 @@ class DeferringBaseOperator(ImageBaseOperator):
         ledger.keep(generation)
         self._came(generation, waited=event.get("seconds"))
         with self.s3:
-            return self._deliver(context, generation, ledger, options)
+            return self._deliver(context, generation.labelled(request.labels), ledger, options)
 
     def execute_in_turn(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Go on after the wait for a turn: nothing was sent before it."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _TEMPLATES = ("{{", "{%", "{#")
 # Not one value but many, which are checked together when the task runs.
-_WHOLES = ("parameters", "extra_args", "images", "boxes")
+_WHOLES = ("parameters", "labels", "extra_args", "images", "boxes")
 
 
 def refuse_mistakes(arguments: Mapping[str, Any], *models: type[BaseModel]) -> None:

@@ -111,10 +111,10 @@ class ImageBaseOperator(BaseOperator):
             return
         self.push(context, {"manifest": {"uri": outcome.manifest}})
         for outlet in self.outlets:
-            context["outlet_events"][outlet].extra = {
-                "manifest": outcome.manifest,
-                "count": len(outcome.images),
-            }
+            extra: dict[str, Any] = {"manifest": outcome.manifest, "count": len(outcome.images)}
+            if labels := outcome.labels:
+                extra["labels"] = labels
+            context["outlet_events"][outlet].extra = extra
 
 
 def _push(instance: Any, key: str, value: Any) -> None:
@@ -270,7 +270,10 @@ def persist(
         outcome = store.store_all(
             [ImageSource.of(image) for image in generation.images],
             places=[image.index for image in generation.images],
-            missing=[Failure(index=failure.index, reason=failure.reason) for failure in generation.failures],
+            missing=[
+                Failure(index=failure.index, reason=failure.reason, labels=failure.labels)
+                for failure in generation.failures
+            ],
         )
     operator.push(context, {"stored": outcome.stored})
     operator.tell(context, outcome)

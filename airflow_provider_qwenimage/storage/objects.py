@@ -9,21 +9,23 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from string import Formatter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage import telemetry
 from airflow_provider_qwenimage.defaults import FILENAME, MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.images.checked import Measured, measure, receive
 from airflow_provider_qwenimage.images.origin import Marks
-from airflow_provider_qwenimage.models.manifest import StoredImage
+from airflow_provider_qwenimage.models.labels import LABELS
+from airflow_provider_qwenimage.models.results import ImageFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.images.checked import Downloaded
-    from airflow_provider_qwenimage.models.results import ImageFields, ImageSource
+    from airflow_provider_qwenimage.models.manifest import StoredImage
+    from airflow_provider_qwenimage.models.results import ImageSource
     from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
     from airflow_provider_qwenimage.storage.s3 import StoredObject
 
@@ -34,41 +36,36 @@ log = logging.getLogger(__name__)
 
 FIELDS = ("index", "sha8", "ext", "model", "seed", "map_index", "request_id")
 
+_LABEL = re.compile(r"labels\[[^\[\]]+\]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _UNSAFE_LITERAL = re.compile(r"[\x00-\x1f\x7f\\]")
 _LONGEST_SPEC = 6  # "{index:0999999999d}" would fill the memory
 _LONGEST_KEY = 1024  # bytes, S3's own limit
 
 
-class _Unknown(NamedTuple):
-    """An image of which nothing is known."""
-
-    model: str | None = None
-    seed: int | None = None
-    request_id: str | None = None
-
-
 class Filename:
     """
     The template of an object's name.
 
-    :param template: text with ``FIELDS`` in braces, with format specifications: ``{index:03d}-{sha8}.{ext}``.
+    :param template: text with ``FIELDS`` or ``labels[…]`` in braces, with format specifications:
+        ``{labels[sku]}-{index:03d}-{sha8}.{ext}``.
+    :param places: how many images it tells apart; one at a place beyond gets its index before the ending.
     :raises InvalidRequest: for an unknown field or a specification that does not fit.
     """
 
-    def __init__(self, template: str = FILENAME) -> None:
-        self.template = template
+    def __init__(self, template: str = FILENAME, *, places: int | None = None) -> None:
+        self.template, self._places = template, places
         try:
             parts = list(Formatter().parse(template))
         except ValueError as error:
             raise self._refusal(str(error)) from None
         self._fields = {name: spec for _, name, spec, _ in parts if name is not None}
         for _, name, spec, conversion in parts:
-            if name is not None and (name not in FIELDS or conversion):
-                raise self._refusal(f"has no field {{{name}}}; there are {', '.join(FIELDS)}")
+            if name is not None and ((name not in FIELDS and not _LABEL.fullmatch(name)) or conversion):
+                raise self._refusal(f"has no field {{{name}}}; there are {', '.join(FIELDS)}, labels[…]")
             if spec and (len(spec) > _LONGEST_SPEC or "{" in spec):
                 raise self._refusal(f"has a format specification that is too long: {spec!r}")
-        self.render(index=0, sha256="0" * 64, ext="png", fields=_Unknown(), map_index=-1)
+        self.render(index=0, sha256="0" * 64, ext="png", fields=ImageFields(), map_index=-1)
 
     @property
     def tells_content(self) -> bool:
@@ -80,9 +77,12 @@ class Filename:
         """Whether names may lie deeper than directly under the prefix."""
         return "/" in self.template
 
-    def render(
-        self, *, index: int, sha256: str, ext: str, fields: ImageFields | _Unknown, map_index: int
-    ) -> str:
+    @property
+    def fields(self) -> frozenset[str]:
+        """What it is made of."""
+        return frozenset(self._fields)
+
+    def render(self, *, index: int, sha256: str, ext: str, fields: ImageFields, map_index: int) -> str:
         """Return the name of one image, relative to the prefix."""
         values: dict[str, Any] = {
             "index": index,
@@ -95,10 +95,17 @@ class Filename:
         }
         if fields.seed is None and self._fields.get("seed"):
             values["seed"] = 0  # "{seed:05d}" holds for images whose seed nobody knows, too
+        if "labels[" in self.template:
+            from airflow_provider_qwenimage.models.labels import NameParts
+
+            values[LABELS] = NameParts(fields.labels)
         try:
             name = self.template.format(**values).strip()
         except ValueError as error:
             raise self._refusal(str(error)) from None
+        if self._places is not None and index >= self._places:
+            stem, dot, ending = name.rpartition(".")
+            name = f"{stem}-{index}.{ending}" if dot else f"{name}-{index}"
         self._check(name)
         return name
 
@@ -167,7 +174,9 @@ class ImageObjects:
 
         def write(name: str, exclusive: bool) -> bool:
             facts = {"content_type": image.facts.content_type, "sha256": image.sha256}
-            return self._bucket.put(name, image.body, **facts, metadata=image.metadata, exclusive=exclusive)
+            return self._bucket.put(
+                name, image.body, **facts, metadata=_told(image, source), exclusive=exclusive
+            )
 
         return self._place(image, write, source, index)
 
@@ -205,7 +214,7 @@ class ImageObjects:
 
         def write(name: str, _: bool) -> bool:
             facts = {"content_type": image.facts.content_type, "sha256": image.sha256}
-            self._bucket.copy(uri, name, **facts, metadata=image.metadata or metadata, etag=etag)
+            self._bucket.copy(uri, name, **facts, metadata=_told(image, source, metadata), etag=etag)
             return True
 
         return self._place(image, write, source, index, at=uri)
@@ -231,7 +240,7 @@ class ImageObjects:
             raise TransferError(f"Another image of the set is stored as {self._bucket.uri(name)}")
         if first is not mine:
             record = first.record.result()
-            return _record(record.uri, Measured.recorded(record), source, index)
+            return Measured.recorded(record).record(record.uri, index, source.fields)
         try:
             uri, held = self._write_once(image, write, name, at=at)
         except BaseException as error:
@@ -239,7 +248,7 @@ class ImageObjects:
                 del self._claims[name]
             mine.record.set_exception(error)
             raise
-        mine.record.set_result(_record(uri, held, source, index))
+        mine.record.set_result(held.record(uri, index, source.fields))
         return mine.record.result()
 
     def _write_once(
@@ -277,22 +286,14 @@ class ImageObjects:
             return Measured(image.size, image.sha256, image.facts, arrived_sha256=arrived)
 
 
-def _record(uri: str, image: Measured, source: ImageSource, index: int) -> StoredImage:
-    read: dict[str, Any] = {"size": f"{image.facts.width}*{image.facts.height}"}
-    if image.facts.marks is not None:  # of a copy nobody reads them again: what its record told still holds
-        read["origin"] = image.facts.marks.as_json()
-    if image.arrived_sha256:
-        read["arrived_sha256"] = image.arrived_sha256
-    return StoredImage(
-        uri=uri,
-        index=index,
-        content_type=image.facts.content_type,
-        bytes=image.size,
-        sha256=image.sha256,
-        width=image.facts.width,
-        height=image.facts.height,
-        **{**source.fields.model_dump(), **read},
-    )
+def _told(image: Measured, source: ImageSource, instead: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what the metadata of an object tells of its image beside the digest: its marks, and its labels."""
+    told = dict(image.metadata or instead or {})
+    if source.fields.labels:
+        from airflow_provider_qwenimage.models.labels import as_header
+
+        told[LABELS] = as_header(source.fields.labels)
+    return told
 
 
 def _taken(uri: str) -> TransferError:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -25,6 +24,7 @@ from airflow_provider_qwenimage.exceptions import QwenImageError, TransferError
 from airflow_provider_qwenimage.images.checked import Measured, receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
 from airflow_provider_qwenimage.models.coercion import build
+from airflow_provider_qwenimage.models.labels import LABELS
 from airflow_provider_qwenimage.models.manifest import Failure, Origin, Outcome, StoredImage
 from airflow_provider_qwenimage.models.options import StoreOptions
 from airflow_provider_qwenimage.payment.consequences import consequence
@@ -71,30 +71,6 @@ def open_store(trust: Trust | None, *, origin: Origin, s3: S3 | None = None, **o
     return ImageStore(build(StoreOptions, **options), origin=origin, s3=s3, authorize=trust.headers_for)
 
 
-class Busy:
-    """
-    Measures for how long at least one of many threads was at work; a context manager for each of them.
-
-    :ivar seconds: until the last of them left.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._began, self._inside, self._lock = 0.0, 0, threading.Lock()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._began = time.monotonic()
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self.seconds += time.monotonic() - self._began
-
-
 class ImageStore:
     """
     Stores the images of one set; a context manager, its methods may be called from many threads.
@@ -115,9 +91,9 @@ class ImageStore:
     ) -> None:
         self.options = options
         self._origin = origin or Origin()
-        self._filename = Filename(options.filename)
+        self._filename = Filename(options.filename, places=options.places)
         self._stopped = threading.Event()
-        self._busy = Busy()
+        self._busy = telemetry.Busy()
         with ExitStack() as opened:  # what was opened is closed where opening the rest fails
             self._s3 = s3 or opened.enter_context(
                 S3(options.aws_conn_id, max_connections=options.max_concurrency)
@@ -185,15 +161,15 @@ class ImageStore:
         try:
             places = places or range(len(sources))
             work = [
-                (index, workers.submit(self.store_one, source, index=index))
+                (index, source, workers.submit(self.store_one, source, index=index))
                 for index, source in zip(places, sources, strict=True)
             ]
-            for index, future in work:
+            for index, source, future in work:
                 try:
                     images.append(future.result())
                 except (QwenImageError, OSError) as error:
                     errors.append(error)
-                    failures.append(Failure(index=index, reason=redact(error)))
+                    failures.append(Failure(index=index, reason=redact(error), labels=source.fields.labels))
         except BaseException:
             # The task is being ended: what has not begun never does, what is under way looks up between two chunks, and
             # nobody waits for a host that sends none.
@@ -227,7 +203,19 @@ class ImageStore:
             return self._objects.upload(arrived, source, index)
 
     def _brought(self, uri: str, source: ImageSource, index: int) -> StoredImage:
-        return self._objects.bring(self._s3.open(uri), source, index, max_bytes=self.options.max_image_bytes)
+        stored, most = self._s3.open(uri), self.options.max_image_bytes
+        if source.fields.labels or LABELS in stored.metadata:
+            from airflow_provider_qwenimage.storage.relabel import Relabel
+
+            labels = Relabel(self._objects, self._bucket, self._prefix)
+            return labels.bring(stored, source, index, max_bytes=most)
+        return self._objects.bring(stored, source, index, max_bytes=most)
+
+    def relabelled(self, image: StoredImage, labels: dict[str, str]) -> StoredImage:
+        """Return a stored image with other labels: in its record, in the metadata of its object and in its name."""
+        from airflow_provider_qwenimage.storage.relabel import Relabel
+
+        return Relabel(self._objects, self._bucket, self._prefix).give(image, labels)
 
     def finish(
         self,

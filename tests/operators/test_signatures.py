@@ -17,7 +17,7 @@ from airflow_provider_qwenimage.operators.qwenimage import (
 
 # Design, section 5.
 SHARED = (
-    "prompt", "model", "size", "n", "negative_prompt", "seed", "parameters", "qwenimage_conn_id", "persist_to",
+    "prompt", "model", "size", "n", "negative_prompt", "seed", "parameters", "labels", "qwenimage_conn_id", "persist_to",
     "aws_conn_id", "deferrable", "poll_interval", "job_timeout", "on_unknown_outcome", "on_partial", "max_cost",
     "provenance", "retry_policy",
 )  # fmt: skip
@@ -28,7 +28,7 @@ OPERATORS = {
     QwenImageTranslateOperator: {*SHARED, "images", "source_lang", "target_lang", "terminologies"}
     - {"size", "n", "negative_prompt", "seed"},
     # Section 7; a batch says of every image where it is kept, and has no triggers.
-    QwenImageBatchOperator: {*SHARED, "requests", "inputs_from", "max_concurrency", "requests_per_minute", "max_images", "on_error", "resume"}
+    QwenImageBatchOperator: {*SHARED, "requests", "inputs_from", "filename", "prompt_template", "extra_columns", "max_concurrency", "requests_per_minute", "max_images", "on_error", "resume"}
     - {"prompt", "deferrable", "on_partial"},
 }  # fmt: skip
 # Of another value than any default, and accepted as they are.
@@ -37,7 +37,7 @@ WRITTEN = {
     "parameters": {"watermark": False}, "qwenimage_conn_id": "ours", "persist_to": "s3://bucket/p/", "aws_conn_id": None,
     "deferrable": True, "poll_interval": 1.5, "job_timeout": 60.0, "on_unknown_outcome": "resubmit", "on_partial": "fail",
     "max_cost": 2.5,
-    "retry_policy": None, "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "inputs_from": ["data"], "max_concurrency": 2,
+    "retry_policy": None, "labels": {"sku": "A-1"}, "filename": "{labels[sku]}.{ext}", "prompt_template": "a {mug}", "extra_columns": "labels", "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "inputs_from": ["data"], "max_concurrency": 2,
     "requests_per_minute": 9, "max_images": 7, "on_error": "continue", "resume": False, "provenance": "label",
 }  # fmt: skip
 

@@ -18,7 +18,6 @@ from airflow_provider_qwenimage.models.requests import GenerateRequest
 from airflow_provider_qwenimage.models.results import Generation, Usage
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
-from airflow_provider_qwenimage.storage.store import Busy
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 from harness import InMemoryAirflow
 
@@ -168,8 +167,8 @@ def test_the_manifest_of_a_batch_tells_what_each_image_cost(simulator, qwenimage
 
 def test_storing_is_timed_only_while_something_is_stored(monkeypatch):
     clock = iter([10.0, 13.0, 50.0, 51.0])
-    monkeypatch.setattr("airflow_provider_qwenimage.storage.store.time.monotonic", lambda: next(clock))
-    busy = Busy()
+    monkeypatch.setattr("airflow_provider_qwenimage.telemetry.time.monotonic", lambda: next(clock))
+    busy = telemetry.Busy()
     with busy, busy:
         pass
     with busy:

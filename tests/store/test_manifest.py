@@ -23,6 +23,7 @@ FIELDS = [
     "request_id",
     "created_at",
     "expires_at",
+    "labels",
     "operation",
     "origin",
     "arrived_sha256",

@@ -55,7 +55,7 @@ def test_one_image_needs_no_list():
 def test_the_fields_of_an_image_object_are_kept_without_its_signature_and_its_bytes():
     (source,) = read_sources([{"url": A, "seed": "7", "product": {"sku": 3}, "index": 4, "b64_json": "AAAA"}])
     kept = source.fields.model_dump(exclude_none=True)
-    assert kept == {"url": "https://h.example/a.png", "seed": 7, "product": {"sku": 3}}
+    assert kept == {"url": "https://h.example/a.png", "seed": 7, "labels": {}, "product": {"sku": 3}}
 
 
 def test_what_was_stored_can_be_stored_again_from_where_it_lies():

@@ -1,6 +1,7 @@
 // Draws images and failures. All text is set as text: a prompt is never HTML.
 
 import { marks } from "./marks.js";
+import { texts } from "./plain.js";
 import { downloadAddress, imageAddress } from "./scope.js";
 
 export function element(name, properties = {}, ...children) {
@@ -25,6 +26,7 @@ const isNumber = (value) => typeof value === "number";
 function facts(image) {
   const pixels = image.width && image.height ? `${image.width} × ${image.height}` : image.size;
   return [
+    ...image.labels,
     ["Model", image.model],
     ["Size", [pixels, isNumber(image.bytes) ? size(image.bytes) : null].filter(Boolean).join(", ")],
     ["Seed", image.seed],
@@ -115,8 +117,9 @@ export function card(image, open) {
 }
 
 /** A failed request of a batch names its row and its prompt. */
-export function failure({ owner, index, where, prompt, reason: words }) {
-  const place = [owner.name, where, isNumber(index) ? `image ${index}` : null, prompt ? `“${prompt}”` : null];
+export function failure({ owner, index, where, labels, prompt, reason: words }) {
+  const named = texts(labels).map(([name, value]) => `${name} ${value}`).join(", ");
+  const place = [owner.name, where, isNumber(index) ? `image ${index}` : null, named, prompt ? `“${prompt}”` : null];
   const told = element("strong", { textContent: `${place.filter(Boolean).join(", ")}: ` });
   return element("li", {}, told, String(words ?? "no reason given"));
 }

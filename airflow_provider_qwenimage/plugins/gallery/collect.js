@@ -125,7 +125,8 @@ async function elsewhere(deliveries, known, read) {
 
 /** Why something did not come; a request of a batch is known by its row and its prompt. */
 function reason(one, who) {
-  return { index: one.index, where: text(one.where), prompt: text(one.prompt), reason: text(one.reason), owner: who };
+  const { index, labels } = one;
+  return { index, labels, where: text(one.where), prompt: text(one.prompt), reason: text(one.reason), owner: who };
 }
 
 /** A task that failed as a whole pushed no reason: its log has it, for whoever may read that. */

@@ -6,6 +6,10 @@ const NUMBERS = ["index", "width", "height", "bytes", "seed", "cost"];
 /** A text, `null` for anything else. */
 export const text = (value) => (typeof value === "string" ? value : null);
 
+/** The texts of a record by their names, in order: an author's labels. */
+export const texts = (record) =>
+  record && typeof record === "object" ? Object.entries(record).filter(([, value]) => typeof value === "string") : [];
+
 /** What is told of marks of origin, `null` where nobody looked. */
 function origin(told) {
   if (typeof told !== "object" || told === null || Array.isArray(told)) {
@@ -17,7 +21,7 @@ function origin(told) {
 
 /** What the page shows of an image, or of what one cost. */
 export function plain(record, owner) {
-  const kept = { owner, origin: origin(record?.origin) };
+  const kept = { owner, labels: texts(record?.labels), origin: origin(record?.origin) };
   for (const name of TEXTS) {
     kept[name] = text(record?.[name]);
   }

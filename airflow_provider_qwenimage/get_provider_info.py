@@ -208,7 +208,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _IMAGES,
-                "python-modules": [f"{_PACKAGE}.operators.qwenimage", f"{_PACKAGE}.operators.batch"],
+                "python-modules": [
+                    f"{_PACKAGE}.operators.qwenimage",
+                    f"{_PACKAGE}.operators.batch",
+                    f"{_PACKAGE}.operators.campaign",
+                ],
             }
         ],
         "triggers": [

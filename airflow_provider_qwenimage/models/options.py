@@ -113,6 +113,16 @@ class BatchOptions(BaseModel):
     job_timeout: Seconds = JOB_TIMEOUT
 
 
+class CampaignOptions(BaseModel):
+    """The arguments of a campaign that are not those of its batches; ``qwen_image_campaign`` explains them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    persist_to: Prefix
+    shards: Count = 4
+    manifest_format: Literal["json", "parquet"] = "json"
+
+
 class StoreOptions(BaseModel):
     """
     Where images go and what may stand in their way; text of templates is coerced.

@@ -110,9 +110,14 @@ class ImageBaseOperator(BaseOperator):
         if outcome.manifest is None:
             return
         self.push(context, {"manifest": {"uri": outcome.manifest}})
+        if self.outlets:
+            self.announce(context, outcome.manifest, count=len(outcome.images), labels=outcome.labels)
+
+    def announce(self, context: Context, manifest: str, *, count: int, labels: dict[str, str]) -> None:
+        """Tell the consumers of each outlet where a complete set lies."""
         for outlet in self.outlets:
-            extra: dict[str, Any] = {"manifest": outcome.manifest, "count": len(outcome.images)}
-            if labels := outcome.labels:
+            extra: dict[str, Any] = {"manifest": manifest, "count": count}
+            if labels:
                 extra["labels"] = labels
             context["outlet_events"][outlet].extra = extra
 

@@ -187,6 +187,16 @@ def growth() -> None:
     print(f"\nPer image, 10,000 against 1,000: time {longer:.2f}, memory {larger:.2f}")
 
 
+def campaign() -> None:
+    """The plan and the close of 100,000 rows; memory is what they take above their imports."""
+    with servers(s3="rclone") as place:
+        jobs = {name: {"count": 100_000} for name in ("plan", "close")}
+        taken = rounds(jobs, place)
+    table(f"A campaign of 100,000 rows (median of {ROUNDS})", "task", "s", "CPU s", "MiB above the import")
+    for name, took in taken.items():
+        print(f"| {name} | {took['seconds']:.1f} | {took['cpu']:.1f} | {took['grown_mib']:.0f} |")
+
+
 def machine() -> None:
     cores, memory_gib = os.cpu_count(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     names = (
@@ -210,7 +220,8 @@ def machine() -> None:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (imports, generate, copy, memory, batch, growth, label, mapped, account)
+    each.__name__: each
+    for each in (imports, generate, copy, memory, batch, growth, label, campaign, mapped, account)
 }
 
 

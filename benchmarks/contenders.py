@@ -17,6 +17,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import campaigns
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -278,6 +280,16 @@ def batch(job: dict[str, Any]) -> Callable[[], Any]:
     return run
 
 
+def plan(job: dict[str, Any]) -> Callable[[], Any]:
+    os.environ.update(connections(job))
+    return campaigns.plan(job, prefix())
+
+
+def close(job: dict[str, Any]) -> Callable[[], Any]:
+    os.environ.update(connections(job))
+    return campaigns.close(job, prefix())
+
+
 CONTENDERS = {
     each.__name__: each
     for each in (
@@ -290,6 +302,8 @@ CONTENDERS = {
         generate,
         bare_post,
         batch,
+        plan,
+        close,
     )
 }
 

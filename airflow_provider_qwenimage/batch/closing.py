@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.planning import SHARDS
 from airflow_provider_qwenimage.defaults import MANIFEST
-from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, TransferIncomplete
 from airflow_provider_qwenimage.models.manifest import Manifest
 from airflow_provider_qwenimage.models.results import Usage
 from airflow_provider_qwenimage.storage.prefix import Bucket
+from airflow_provider_qwenimage.storage.table import TABLE, ImageTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,41 +51,80 @@ class Closed:
             self.labels = {name: self.labels[name] for name in self.labels if name in same}
 
 
-def close(plan: CampaignPlan, *, prefix: str, origin: Origin, s3: S3) -> Closed:
+def close(plan: CampaignPlan, *, prefix: str, origin: Origin, s3: S3, table: bool = False) -> Closed:
     """
     Write the manifest of a campaign whose shards are complete.
 
-    :raises TransferError: a shard has no manifest, or it could not be written.
+    :param table: write ``manifest.parquet``, too.
+    :raises TransferError: a shard has no manifest, none has an image, or it could not be written.
     """
     bucket = Bucket(prefix, s3, field="persist_to")
     closed = Closed(bucket.uri(MANIFEST))
-    with tempfile.TemporaryFile(prefix="qwenimage-manifest-") as file:
-        _write(file, plan, bucket, origin, closed)
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        bucket.put(MANIFEST, file, content_type="application/json", sha256=digest)
+    with ExitStack() as files:
+        text = files.enter_context(_file())
+        rows = files.enter_context(_file()) if table else None
+        _write(plan, bucket, origin, closed, text=text, rows=rows)
+        if not closed.uris:
+            what = f"None of the {plan.images} images of the campaign came"
+            raise TransferIncomplete(what, failures=[], advice="The tasks of its shards say why.")
+        if rows is not None:
+            _put(bucket, TABLE, rows, "application/vnd.apache.parquet")
+        _put(bucket, MANIFEST, text, "application/json")  # last: where it is, the set is complete
     return closed
 
 
-def _write(file: IO[bytes], plan: CampaignPlan, bucket: Bucket, origin: Origin, closed: Closed) -> None:
+def _file() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="qwenimage-manifest-")  # closed by whoever opens it
+
+
+def _put(bucket: Bucket, name: str, file: IO[bytes], content_type: str) -> None:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    bucket.put(name, file, content_type=content_type, sha256=digest)
+
+
+def _write(
+    plan: CampaignPlan,
+    bucket: Bucket,
+    origin: Origin,
+    closed: Closed,
+    *,
+    text: IO[bytes],
+    rows: IO[bytes] | None,
+) -> None:
     """Spell the manifest a shard at a time: what ``Manifest.dump`` spells of all of it, an image a line."""
     head = Manifest(**origin.model_dump(), images=()).model_dump(mode="json", exclude={"images", "failures"})
-    file.write(json.dumps(head, indent=2)[: -len("\n}")].encode() + b',\n  "images": [')
+    text.write(json.dumps(head, indent=2)[: -len("\n}")].encode() + b',\n  "images": [')
     failures: list[Failure] = []
-    for shard in plan.shards:
-        manifest = _manifest(bucket, shard)
-        for image in manifest.images:
-            file.write(b",\n    " if closed.uris else b"\n    ")
-            moved = {"index": place(image.index, shard, plan), "request": shard.first + _request(image)}
-            file.write(image.model_copy(update=moved).model_dump_json().encode())
-            closed.add(image)
-        failures += [
-            failure.model_copy(update={"index": place(failure.index, shard, plan)})
-            for failure in manifest.failures
-        ]
+    with _table(rows) as table:
+        for shard in plan.shards:
+            manifest = _manifest(bucket, shard)
+            images = [_moved(image, shard, plan) for image in manifest.images]
+            for image in images:
+                text.write((b",\n    " if closed.uris else b"\n    ") + image.model_dump_json().encode())
+                closed.add(image)
+            if table is not None:
+                table.add(images)
+            failures += [
+                failure.model_copy(update={"index": place(failure.index, shard, plan)})
+                for failure in manifest.failures
+            ]
     closed.failures = len(failures)
     told = ",".join(f"\n    {failure.model_dump_json()}" for failure in failures)
-    file.write(b'\n  ],\n  "failures": [' + told.encode() + b"]\n}\n")
+    text.write(b'\n  ],\n  "failures": [' + told.encode() + b"]\n}\n")
+
+
+def _table(file: IO[bytes] | None) -> AbstractContextManager[ImageTable | None]:
+    return nullcontext() if file is None else ImageTable(file)
+
+
+def _moved(image: StoredImage, shard: Shard, plan: CampaignPlan) -> StoredImage:
+    """Return an image at its place in the campaign."""
+    request = (image.model_extra or {}).get("request")
+    moved: dict[str, Any] = {"index": place(image.index, shard, plan)}
+    if isinstance(request, int):
+        moved["request"] = shard.first + request
+    return image.model_copy(update=moved)
 
 
 def _manifest(bucket: Bucket, shard: Shard) -> Manifest:
@@ -108,11 +149,6 @@ def place(index: int, shard: Shard, plan: CampaignPlan) -> int:
     """Return the place of an image in the campaign; one beyond those asked for goes behind another round of all."""
     rounds, rest = divmod(index, shard.images)
     return plan.images * rounds + shard.first_image + rest
-
-
-def _request(image: StoredImage) -> int:
-    request = (image.model_extra or {}).get("request", 0)
-    return request if isinstance(request, int) else 0
 
 
 def summed(usages: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:

@@ -92,7 +92,9 @@ class Verdict:
         """Whether the set is as complete as its author wants it; what is paid and can still be fetched is wanted."""
         if self.untried or any(failed.word == "paid" for failed in self.failed.values()):
             return False
-        return not self.failed or (options.on_error == "continue" and bool(self.images))
+        return not self.failed or (
+            options.on_error == "continue" and (options.may_be_empty or bool(self.images))
+        )
 
     def partial(self) -> list[Failure]:
         """Return the images that did not come although their request is done."""

@@ -91,10 +91,12 @@ class BatchOptions(BaseModel):
     The arguments of ``QwenImageBatchOperator`` that are not part of a request; it explains them.
 
     :param max_concurrency: requests at the gateway at once.
+    :param may_be_empty: of a shard: whether ``on_error="continue"`` wants an image is for the whole campaign to say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    may_be_empty: bool = False
     inputs_from: Annotated[Places | None, BlankIsNone] = None
     prompt_template: Annotated[Annotated[str, AfterValidator(_template)] | None, BlankIsNone] = None
     extra_columns: Literal["refuse", "labels"] = "refuse"

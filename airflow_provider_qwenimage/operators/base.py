@@ -144,9 +144,8 @@ class QwenImageBaseOperator(DeferringBaseOperator):
             generation = self._wait(kept or self._pay(context, request, ledger, options), ledger, options)
             if generation is not kept:
                 self._came(generation, seconds=time.monotonic() - begun)
-            if kept is not None:  # with the labels of an earlier try
-                generation = generation.labelled(request.labels)
-            return self._deliver(context, generation, ledger, options)
+            labelled = generation.labelled(request.labels) if kept else generation  # by an earlier try
+            return self._deliver(context, labelled, ledger, options)
 
     def _kept(
         self, context: Context, request: Request, ledger: Ledger, options: Options

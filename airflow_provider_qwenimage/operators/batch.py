@@ -80,6 +80,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         "poll_interval",
         "job_timeout",
     )
+    may_be_empty: ClassVar[bool] = False
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "requests": "json",
         "parameters": "json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import TaskGroup
 
@@ -34,13 +34,15 @@ class QwenImageCampaignPlanOperator(QwenImageBatchOperator):
     ``QwenImageBatchOperator``.
 
     :param shards: how many batches share the rows, at most.
+    :param manifest_format: of the campaign; refused here where the workers cannot write it.
     """
 
-    template_fields: Sequence[str] = (*QwenImageBatchOperator.template_fields, "shards")
+    template_fields: Sequence[str] = (*QwenImageBatchOperator.template_fields, "shards", "manifest_format")
 
-    def __init__(self, *, shards: int = SHARDS, **kwargs: Any) -> None:
+    def __init__(self, *, shards: int = SHARDS, manifest_format: str = "json", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shards = shards
+        self.manifest_format = manifest_format
 
     def _execute(self, context: Context) -> list[Any]:
         from airflow_provider_qwenimage.batch.campaign import plan_campaign
@@ -48,6 +50,10 @@ class QwenImageCampaignPlanOperator(QwenImageBatchOperator):
         from airflow_provider_qwenimage.models.options import CampaignOptions
 
         shards = check_field(CampaignOptions, "shards", self.shards)
+        if check_field(CampaignOptions, "manifest_format", self.manifest_format) == "parquet":
+            from airflow_provider_qwenimage.storage.table import pyarrow
+
+            pyarrow()
         planned = plan_campaign(
             self.requests,
             self._options(),
@@ -57,6 +63,12 @@ class QwenImageCampaignPlanOperator(QwenImageBatchOperator):
         )
         self.push(context, {"plan": planned.plan.model_dump(mode="json")})
         return planned.batches
+
+
+class QwenImageCampaignShardOperator(QwenImageBatchOperator):
+    """Work through one shard of a campaign as a batch does; one of which nothing came does not end the others."""
+
+    may_be_empty: ClassVar[bool] = True
 
 
 class QwenImageCampaignCloseOperator(ImageBaseOperator):
@@ -111,7 +123,8 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
 
         plan = CampaignPlan.model_validate(self.plan)
         with self.s3:
-            closed = close(plan, prefix=self.persist_to, origin=origin_of(context), s3=self.s3)
+            table = self.manifest_format == "parquet"
+            closed = close(plan, prefix=self.persist_to, origin=origin_of(context), s3=self.s3, table=table)
         indexes = range(len(plan.shards))
         pull = context["ti"].xcom_pull
         usages = pull(task_ids=self.shards_task_id, key="usage", map_indexes=indexes)
@@ -178,10 +191,16 @@ def qwen_image_campaign(
     group = QwenImageCampaign(group_id=group_id)
     with group:
         plan: Any = QwenImageCampaignPlanOperator(
-            task_id="plan", requests=requests, persist_to=persist_to, shards=shards, **own, **everywhere
+            task_id="plan",
+            requests=requests,
+            persist_to=persist_to,
+            shards=shards,
+            manifest_format=manifest_format,
+            **own,
+            **everywhere,
         )
         work = {name: value for name, value in as_the_batch.items() if name not in _OF_THE_PLAN}
-        batches = QwenImageBatchOperator.partial(task_id="shards", **work).expand_kwargs(plan.output)
+        batches = QwenImageCampaignShardOperator.partial(task_id="shards", **work).expand_kwargs(plan.output)
         close = QwenImageCampaignCloseOperator(
             task_id="close",
             persist_to=persist_to,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 
 import pytest
 from airflow.sdk import DAG, Asset, timezone
+from pyarrow import parquet
 
 from airflow_provider_qwenimage.manifests import read_manifest
 from airflow_provider_qwenimage.operators.campaign import qwen_image_campaign
@@ -184,6 +186,19 @@ def test_rows_keep_the_lines_their_author_wrote_them_on(gateway, campaign, shelf
     assert (missing.index, missing.labels) == (5, {"name": "bad [fault:moderation]"})
 
 
+def test_a_campaign_of_which_nothing_came_is_no_success(gateway, campaign, shelf):
+    group, airflow = (
+        campaign([{"prompt": "bad [fault:moderation]"}] * 2, on_error="continue"),
+        InMemoryAirflow(),
+    )
+    group.planned(airflow)
+    assert [attempt.state for attempt in group.work(airflow)] == ["success"] * 2
+    attempt = airflow.run_to_end(group.close)
+
+    assert "None of the 2 images of the campaign came" in str(attempt.error)
+    assert "manifest.json" not in shelf.names()
+
+
 def test_a_worker_that_is_killed_leaves_its_shard_to_the_next_and_the_others_alone(gateway, campaign):
     group, airflow = campaign(products(9)), InMemoryAirflow()
     group.planned(airflow)
@@ -229,6 +244,27 @@ def test_images_are_named_by_their_labels_in_the_folder_of_their_shard(gateway, 
         "00001/A-1.png",
         "00002/A-2.png",
     ]
+
+
+def test_the_manifest_is_a_table_too_where_it_is_asked_for(campaign, shelf):
+    requests = products(4)
+    requests[1]["labels"] = {}
+    campaign(requests, manifest_format="parquet").run()
+
+    table = parquet.read_table(io.BytesIO(shelf.read("manifest.parquet"))).to_pylist(maps_as_pydicts="strict")
+    told = shelf.manifest()["images"]
+    for name in ("uri", "index", "request", "sha256", "prompt", "model", "width", "cost", "labels"):
+        assert [row[name] for row in table] == [image.get(name) for image in told]
+
+
+def test_a_table_that_no_worker_can_write_is_refused_before_anything_is_sent(
+    gateway, campaign, shelf, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    attempt = campaign(products(2), manifest_format="parquet").planned(InMemoryAirflow())
+
+    assert "manifest_format: 'parquet' needs pyarrow" in str(attempt.error)
+    assert (gateway.state.posts, shelf.names()) == (0, [])
 
 
 @pytest.mark.parametrize("name", ["plan/notes.txt", "manifest.json", "plan/campaign.json"])

@@ -15,6 +15,7 @@ const [grid, more, filter, unmarked, summary, notice, failures, manifest] = ids.
 const viewer = new Viewer();
 
 let images = [];
+let known = new Set(); // URIs: the images of a campaign are told by its shards, and by the task that closes it
 let shown = []; // those the filter leaves
 let spent = []; // what images cost that are not shown
 let notes = [];
@@ -95,12 +96,14 @@ function page(turn) {
   const current = (work) => (...values) => (turn === reading ? work(...values) : undefined);
   return {
     images: current((found) => {
-      images.push(...found);
+      const further = found.filter((image) => !image.uri || !known.has(image.uri));
+      further.forEach((image) => known.add(image.uri));
+      images.push(...further);
       images.sort(order);
       select();
       // What is drawn stays where it is unless something came before it.
       const drawn = shown.slice(0, grid.children.length);
-      if (found.some((image) => drawn.includes(image))) {
+      if (further.some((image) => drawn.includes(image))) {
         grid.replaceChildren();
       }
       draw();
@@ -125,7 +128,7 @@ function page(turn) {
 async function read() {
   reading += 1;
   const turn = reading;
-  [images, spent, notes, isReading] = [[], [], [], true];
+  [images, known, spent, notes, isReading] = [[], new Set(), [], [], true];
   failures.hidden = true;
   failures.replaceChildren(element("h2", { textContent: "Did not come" }));
   say();

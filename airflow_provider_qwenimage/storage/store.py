@@ -207,7 +207,7 @@ class ImageStore:
         if source.fields.labels or LABELS in stored.metadata:
             from airflow_provider_qwenimage.storage.relabel import Relabel
 
-            labels = Relabel(self._objects, self._bucket, self._prefix)
+            labels = Relabel(self._objects, self.bucket, self._prefix)
             return labels.bring(stored, source, index, max_bytes=most)
         return self._objects.bring(stored, source, index, max_bytes=most)
 
@@ -215,7 +215,7 @@ class ImageStore:
         """Return a stored image with other labels: in its record, in the metadata of its object and in its name."""
         from airflow_provider_qwenimage.storage.relabel import Relabel
 
-        return Relabel(self._objects, self._bucket, self._prefix).give(image, labels)
+        return Relabel(self._objects, self.bucket, self._prefix).give(image, labels)
 
     def finish(
         self,

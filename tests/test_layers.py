@@ -28,6 +28,7 @@ CHAIN = (
     ("transfers", "decorators", "plugins"),
 )
 LAYER = {name: level for level, names in enumerate(CHAIN) for name in names}
+MOST_LINES = 300
 FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 
@@ -88,3 +89,8 @@ def test_what_is_pure_loads_no_airflow_in_a_fresh_process(module):
     code = f"import sys, airflow_provider_qwenimage.{module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert set(told.stdout.split()) & {"airflow", "sqlalchemy", "httpx", "boto3"} == set()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_module_is_one_that_is_read_in_one_go(file):
+    assert len(FILES[file].read_text().splitlines()) <= MOST_LINES

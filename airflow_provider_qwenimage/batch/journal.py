@@ -17,12 +17,16 @@ from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.batch.segments import FOLDER, Segments, line_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError, TransferError
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.storage.s3 import lies_below
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from airflow_provider_qwenimage.batch.entries import Header
     from airflow_provider_qwenimage.storage.prefix import Bucket
+    from airflow_provider_qwenimage.storage.store import ImageStore
+
+    Ours = Callable[[str], bool]  # whether a name is one that the batch may write
 
 log = logging.getLogger(__name__)
 
@@ -167,3 +171,24 @@ def _unwritten(error: Exception) -> QwenImageError:
 def folder_of(prefix: str) -> str:
     """Return the prefix of the journal beside the images under ``prefix``."""
     return f"{prefix.rstrip('/')}/{FOLDER}"
+
+
+def refuse_foreign(store: ImageStore, ours: Ours, persist_to: str, earlier: Iterable[Entry]) -> None:
+    """
+    Refuse a journal that names objects elsewhere, and a prefix where others keep something under our names.
+
+    A journal is no order: whoever may write it could have any object copied with the worker's rights.
+    """
+    earlier = list(earlier)
+    for uri in (uri for entry in earlier for uri in entry.s3_uris):
+        if not lies_below(uri, persist_to):
+            raise InvalidRequest(
+                "persist_to",
+                f"the journal there names {redact(uri, limit=200)}, which does not lie below it",
+                advice="Somebody else wrote that: find out who, and choose another persist_to.",
+            )
+    known = (image for entry in earlier for image in entry.images)
+    try:
+        store.prefix.refuse_foreign(ours, known=known)
+    except InvalidRequest as error:
+        raise InvalidRequest("persist_to", error.rule, advice=error.advice) from None

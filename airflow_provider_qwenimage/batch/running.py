@@ -16,7 +16,7 @@ from airflow_provider_qwenimage.batch.asking import READERS, Asking
 from airflow_provider_qwenimage.batch.entries import Header
 from airflow_provider_qwenimage.batch.fanout import DRAIN, FanOut, split
 from airflow_provider_qwenimage.batch.items import read_batch, rows_file, rows_of
-from airflow_provider_qwenimage.batch.journal import Journal, folder_of
+from airflow_provider_qwenimage.batch.journal import Journal, folder_of, refuse_foreign
 from airflow_provider_qwenimage.batch.pacing import Pace
 from airflow_provider_qwenimage.batch.progress import Progress
 from airflow_provider_qwenimage.batch.storing import STORES, Storing, look_again, may_write, relabel
@@ -24,25 +24,22 @@ from airflow_provider_qwenimage.batch.verdict import Verdict
 from airflow_provider_qwenimage.defaults import BATCH_FILENAME
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.results import other_sizes
-from airflow_provider_qwenimage.redaction import redact
 from airflow_provider_qwenimage.storage.prefix import Bucket
-from airflow_provider_qwenimage.storage.s3 import S3, lies_below
+from airflow_provider_qwenimage.storage.s3 import S3
 from airflow_provider_qwenimage.storage.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
-    from airflow_provider_qwenimage.batch.entries import Entry
     from airflow_provider_qwenimage.batch.finding import UnknownRows
     from airflow_provider_qwenimage.batch.items import Batch
+    from airflow_provider_qwenimage.batch.journal import Ours
     from airflow_provider_qwenimage.batch.verdict import Failed
     from airflow_provider_qwenimage.gateway.account.money import Wallet
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.manifest import Origin, Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
     from airflow_provider_qwenimage.storage.store import ImageStore
-
-    Ours = Callable[[str], bool]  # whether a name is one that the batch may write
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +86,7 @@ class BatchRun:
                 bucket,
                 header=header,
                 resume=self.options.resume,
-                before=partial(self._refuse_foreign, store, ours),
+                before=partial(refuse_foreign, store, ours, self.options.persist_to),
             )
             look_again(journal, store)
             relabel(journal, batch.items, store)
@@ -191,26 +188,6 @@ class BatchRun:
         purses = [Purse.of(self.settings, item.request, wallet=self._wallet) for item in todo]
         if self._wallet is not None:
             self._wallet.refuse_more(sum(purse.cost for purse in purses if purse))
-
-    def _refuse_foreign(self, store: ImageStore, ours: Ours, earlier: Iterable[Entry]) -> None:
-        """
-        Refuse a journal that names objects elsewhere, and a prefix where others keep something under our names.
-
-        A journal is no order: whoever may write it could have any object copied with the worker's rights.
-        """
-        earlier = list(earlier)
-        for uri in (uri for entry in earlier for uri in entry.s3_uris):
-            if not lies_below(uri, self.options.persist_to):
-                raise InvalidRequest(
-                    "persist_to",
-                    f"the journal there names {redact(uri, limit=200)}, which does not lie below it",
-                    advice="Somebody else wrote that: find out who, and choose another persist_to.",
-                )
-        known = (image for entry in earlier for image in entry.images)
-        try:
-            store.prefix.refuse_foreign(ours, known=known)
-        except InvalidRequest as error:
-            raise InvalidRequest("persist_to", error.rule, advice=error.advice) from None
 
     def _store(self, s3: S3, total: int) -> ImageStore:
         return open_store(

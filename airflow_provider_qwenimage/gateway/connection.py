@@ -240,9 +240,8 @@ def _key(password: str | None) -> str | None:
     """Read the API key; what a copy brought along at its ends is cut off."""
     key = (password or "").strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise InvalidRequest(
-            "password", "holds a blank, a line break or a sign that no API key has: copy it anew"
-        )
+        rule = "holds a blank, a line break or a sign that no API key has: copy it anew"
+        raise InvalidRequest("password", rule)
     return key or None
 
 
@@ -256,9 +255,8 @@ def _fields(extra: str | dict[str, Any] | None) -> dict[str, Any]:
     if not extra:
         return {}
     if not isinstance(extra, dict):
-        raise InvalidRequest(
-            "json", f"the connection's extra must be an object, got a {type(extra).__name__}"
-        )
+        rule = f"the connection's extra must be an object, got a {type(extra).__name__}"
+        raise InvalidRequest("json", rule)
     return extra
 
 

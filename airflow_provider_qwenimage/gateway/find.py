@@ -14,7 +14,7 @@ from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, InvalidRequest
 from airflow_provider_qwenimage.gateway.calls import conduct, goes_as_job
 from airflow_provider_qwenimage.models.requests import Asked
-from airflow_provider_qwenimage.models.results import Candidate, Job
+from airflow_provider_qwenimage.models.results import Job
 from airflow_provider_qwenimage.payment.claims import RecordClaims
 from airflow_provider_qwenimage.payment.finding import SKEW, Lost, Seen
 from airflow_provider_qwenimage.redaction import redact
@@ -40,6 +40,24 @@ MOST_LOOKED_AT = 200  # documents of one search; more jobs at the same time are 
 _SHOWN = 5  # candidates in one message
 _BRIEFLY = 10.0  # seconds that a failing task may take to name them
 _FEW_PAGES = 2  # of the list, for that
+
+
+class Candidate(NamedTuple):
+    """
+    A job of the gateway's list that may be the one a lost request was answered with.
+
+    :param job: ready to be waited for.
+    :param state: the gateway's word for it.
+    :param prompt: the one its document names; ``None`` where it names none, or does not yet.
+    """
+
+    job: Job
+    state: str
+    prompt: str | None = None
+
+    def line(self) -> str:
+        """Say which it is: id, time and state."""
+        return f"{self.job.id} of {self.job.submitted_at:%Y-%m-%d %H:%M:%S} UTC ({self.state})"
 
 
 class Search(NamedTuple):

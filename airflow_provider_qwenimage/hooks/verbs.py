@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_qwenimage.gateway.connection import Settings
+    from airflow_provider_qwenimage.gateway.find import Candidate
     from airflow_provider_qwenimage.models.requests import Operation, Request
-    from airflow_provider_qwenimage.models.results import Candidate, Generation, Job
+    from airflow_provider_qwenimage.models.results import Generation, Job
     from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient
 
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 LABELS = "labels"  # the name of the metadata of an object that tells them
 _MOST = 50  # labels of an image
@@ -71,3 +80,20 @@ class NameParts:
 
 
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
+
+
+class Missing(BaseModel):
+    """
+    An image that is not there.
+
+    :param labels: the author's own names for it; not in a dump where there are none.
+    """
+
+    labels: Labels = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _no_labels_are_not_told(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = dump(self)
+        if not self.labels:
+            told.pop("labels", None)
+        return told

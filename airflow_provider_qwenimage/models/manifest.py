@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.models.coercion import Moment
-from airflow_provider_qwenimage.models.results import ImageFields, Missing
+from airflow_provider_qwenimage.models.labels import Missing
+from airflow_provider_qwenimage.models.results import ImageFields
 
 VERSION: Final = 1
 

@@ -18,7 +18,7 @@ from pydantic import (
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import Moment
-from airflow_provider_qwenimage.models.labels import Labels
+from airflow_provider_qwenimage.models.labels import Labels, Missing
 from airflow_provider_qwenimage.models.requests import Asked, Operation, Size
 from airflow_provider_qwenimage.redaction import without_query
 
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
 
 class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class Missing(BaseModel):
-    """
-    An image that is not there.
-
-    :param labels: the author's own names for it; not in a dump where there are none.
-    """
-
-    labels: Labels = Field(default_factory=dict)
-
-    @model_serializer(mode="wrap")
-    def _no_labels_are_not_told(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        told: dict[str, Any] = dump(self)
-        if not self.labels:
-            told.pop("labels", None)
-        return told
 
 
 class GeneratedImage(_Result):
@@ -303,21 +286,3 @@ class Job(_Result):
     submitted_at: Moment
     account: str | None = None
     adopted: bool = False
-
-
-class Candidate(_Result):
-    """
-    A job of the gateway's list that may be the one a lost request was answered with.
-
-    :param job: ready to be waited for.
-    :param state: the gateway's word for it.
-    :param prompt: the one its document names; ``None`` where it names none, or does not yet.
-    """
-
-    job: Job
-    state: str
-    prompt: str | None = None
-
-    def line(self) -> str:
-        """Say which it is: id, time and state."""
-        return f"{self.job.id} of {self.job.submitted_at:%Y-%m-%d %H:%M:%S} UTC ({self.state})"

@@ -283,18 +283,10 @@ def persist(
     operator.push(context, {"stored": outcome.stored})
     operator.tell(context, outcome)
     outcome.raise_if_incomplete()
-    images = [
-        image.model_copy(
-            update={
-                "url": stored.uri,
-                "data": None,
-                "expires_at": None,
-                "size": stored.size,
-                "origin": stored.origin,
-            }
-        )
-        for image, stored in zip(generation.images, outcome.images, strict=True)
-    ]
+    images = []
+    for image, stored in zip(generation.images, outcome.images, strict=True):
+        placed = {"url": stored.uri, "data": None, "expires_at": None}
+        images.append(image.model_copy(update={**placed, "size": stored.size, "origin": stored.origin}))
     return generation.model_copy(update={"images": tuple(images)})
 
 

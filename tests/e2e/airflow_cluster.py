@@ -146,11 +146,14 @@ class Airflow:
         body = {"logical_date": None, "conf": conf}
         return Run(dag_id, self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
-    def wait_for(self, run: Run) -> str:
+    def wait_for(self, run: Run, *, patience: float = PATIENCE) -> str:
         """Return the state a run ended in."""
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}"
         eventually(
-            lambda: self.call("GET", path)["state"] in ENDED, f"{run} to end", lambda: self._states(run)
+            lambda: self.call("GET", path)["state"] in ENDED,
+            f"{run} to end",
+            lambda: self._states(run),
+            patience=patience,
         )
         return str(self.call("GET", path)["state"])
 
@@ -251,13 +254,15 @@ class Airflow:
         return "; ".join(f"{error['filename']}: {error['stack_trace']}" for error in found)
 
 
-def eventually(is_so: Callable[[], bool], what: str, detail: Callable[[], str] = str) -> None:
+def eventually(
+    is_so: Callable[[], bool], what: str, detail: Callable[[], str] = str, *, patience: float = PATIENCE
+) -> None:
     """Wait until ``is_so``; ``detail`` says how things stand when it never is."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     pause = threading.Event()
     while not is_so():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE:g} s for {what}. {detail()}")
+            raise AssertionError(f"waited {patience:g} s for {what}. {detail()}")
         pause.wait(0.2)
 
 

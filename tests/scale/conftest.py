@@ -27,6 +27,7 @@ ROOMY = {
     "polls_per_second": 20,
 }  # turns and seats, never for long
 NARROW = {"requests_per_minute": 120, "concurrency": 5}
+SECONDS = 3.0  # a request takes where the account is narrow
 FOR_EVER = 600  # seconds; each test ends by itself what lasts that long
 SIMULATOR_KEY = "sk-simulator-key"
 COMPONENTS = {
@@ -86,7 +87,19 @@ def simulator() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def _fleet(simulator: Any, rclone_s3: LocalS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def narrow_gateway() -> Iterator[Any]:
+    """One that holds its key to limits, where nothing is under way for those who were killed."""
+    from airflow_provider_qwenimage.simulator import running
+
+    limits = {"requests_per_second": NARROW["requests_per_minute"] / 60, "concurrency": NARROW["concurrency"]}
+    with running(key=SIMULATOR_KEY, latency=SECONDS, limits=limits) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def _fleet(
+    simulator: Any, narrow_gateway: Any, rclone_s3: LocalS3, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
     from e2e.airflow_cluster import running_airflow
     from scale.servers import postgres, redis
 
@@ -94,7 +107,7 @@ def _fleet(simulator: Any, rclone_s3: LocalS3, tmp_path_factory: pytest.TempPath
     connections = {
         "tokenhot": _connection(simulator, "tokenhot", limits=ROOMY),
         "dashscope": _connection(simulator, "dashscope", limits=ROOMY),
-        "limited": _connection(simulator, "tokenhot", limits=NARROW),
+        "limited": _connection(narrow_gateway, "tokenhot", limits=NARROW),
         "s3": json.loads(rclone_s3.connection),
     }
     home = tmp_path_factory.mktemp("airflow")

@@ -154,6 +154,8 @@ class Asking:
 
     async def _asked(self, item: Item, planned: Plan, turn: Turn) -> Generation:
         """Send a request once, with its intent in the journal."""
+        if self._pace.closed:
+            raise asyncio.CancelledError
         earlier = self._journal.entries.get(item.position)
         keyed: dict[str, Any] = self._keys.entry(item, earlier) if self._keys else {}
         await self._journal.commit(Entry(position=item.position, state="intent", **keyed))

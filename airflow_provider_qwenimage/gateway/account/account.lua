@@ -9,7 +9,7 @@ local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local at, ask = KEYS[1], cjson.decode(ARGV[2])
 local LATE, LEAD, GRACE, PATIENCE, SEAT = 0.01, 0.2, 2.0, 5.0, 0.05
 local COMING, SOON, REMEMBERED = 30.0, 5.0, 60.0
-local FIRST_GAP, RAMP, FASTER = 0.05, 32, 4.0
+local AT_ONCE, FIRST_GAP, RAMP, FASTER = 4, 0.05, 32, 4.0
 local LIFE = 21600  -- seconds what was learnt is kept without being used
 
 -- A memory that was lost has another name.
@@ -83,7 +83,8 @@ function ops.ask()
   local all_next, all_quiet = numbers(at .. 'account', 'next', 'quiet')
   local next, quiet, learned, seats, begun = numbers(key, 'next', 'quiet', 'gap', 'seats', 'begun')
   local gap = math.max(ask.gaps[2], learned)
-  if gap == 0 and ask.gaps[1] == 0 and begun < RAMP then gap = FIRST_GAP / 2 ^ (begun / FASTER) end
+  local ramp = begun - AT_ONCE
+  if gap == 0 and ask.gaps[1] == 0 and ramp >= 0 and ramp < RAMP then gap = FIRST_GAP / 2 ^ (ramp / FASTER) end
   local each = math.max(gap, ask.gaps[1])
   local ahead = math.max(all_next, next, all_quiet, quiet) - now
   local free = math.min(

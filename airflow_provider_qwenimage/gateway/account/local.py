@@ -24,9 +24,9 @@ SEAT = 0.05  # seconds between looks whether a seat is free, for the first of a 
 COMING = 30.0  # seconds a task that was told to come may take from the triggerer to its worker
 SOON = 5.0  # seconds before its turn it is told to
 REMEMBERED = 60.0  # seconds; vendors count by the second or the minute
-# Of a model nobody knows the limit of, the first requests leave one after the other, faster and faster: the first
-# refusal comes before all of them are sent.
-_FIRST_GAP, _RAMP, _FASTER = 0.05, 32, 4.0
+# Of a model nobody knows the limit of, all but a few leave one after the other, faster and faster: the first refusal
+# comes before all of them are sent.
+_AT_ONCE, _FIRST_GAP, _RAMP, _FASTER = 4, 0.05, 32, 4.0
 
 
 class Answer(NamedTuple):
@@ -69,7 +69,8 @@ class _Line:
 
     def ramp(self) -> float:
         """Return the gap of a model nothing is known of."""
-        return _FIRST_GAP / 2.0 ** (self.begun / _FASTER) if self.begun < _RAMP else 0.0
+        begun = self.begun - _AT_ONCE
+        return _FIRST_GAP / 2.0 ** (begun / _FASTER) if 0 <= begun < _RAMP else 0.0
 
 
 class LocalStore:

@@ -28,6 +28,7 @@ test: $(READY)
 	$(RUN) -m pytest -n 2 tests/plugins
 
 test-e2e: $(VENV)/.e2e
+	@.ci/packages exiftool
 	$(RUN) -m pytest tests/e2e $(ARGS)
 	$(RUN) -m pytest tests/browser $(ARGS)
 	$(RUN) -m pytest tests/lineage $(ARGS)

@@ -113,6 +113,22 @@ def test_a_seat_lives_as_long_as_its_holder(redis_server, shared, monkeypatch):
     assert client.zcard("qwenimage:{account}:seats") == 0
 
 
+def test_a_store_that_is_closed_lets_its_seats_expire(redis_server, shared, monkeypatch):
+    from airflow_provider_qwenimage.gateway.account import shared as module
+
+    monkeypatch.setattr(module, "_RENEWED", 0.05)
+    store, client = shared(), redis_server.client()
+    Turn(store, "m", ONE_SEAT).__enter__()
+    store.close()
+    ends = client.zrange("qwenimage:{account}:seats", 0, -1, withscores=True)
+    deadline = time.monotonic() + 30
+    for _ in range(2):  # who renews has looked twice, and has done by the second look what it saw at the first
+        store._awake.set()
+        while store._awake.is_set():
+            assert time.monotonic() < deadline
+    assert client.zrange("qwenimage:{account}:seats", 0, -1, withscores=True) == ends
+
+
 def test_everything_in_redis_expires_and_nothing_there_is_a_secret(redis_server, connected, simulator):
     with QwenImageHook(connected(budget={"per_day": 9}, **PRICED)) as hook:
         hook.generate("a secret prompt")

@@ -92,6 +92,8 @@ class SharedStore:
 
     def close(self) -> None:
         """Close its connections; what is held expires."""
+        with self._lock:
+            self._held.clear()
         self._threads.shutdown(wait=False)
         if self._script is not None:
             self._script.registered_client.close()

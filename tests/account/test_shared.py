@@ -122,7 +122,9 @@ def test_a_store_that_is_closed_lets_its_seats_expire(redis_server, shared, monk
     store.close()
     ends = client.zrange("qwenimage:{account}:seats", 0, -1, withscores=True)
     deadline = time.monotonic() + 30
-    for _ in range(2):  # who renews has looked twice, and has done by the second look what it saw at the first
+    for _ in range(
+        2
+    ):  # who renews has looked twice, and has done by the second look what it saw at the first
         store._awake.set()
         while store._awake.is_set():
             assert time.monotonic() < deadline

@@ -167,6 +167,7 @@ FAULTY = {"refused": "401", "throttled": "429", "unknown": "504", "unreadable": 
 def test_the_last_line_of_a_failed_task_is_the_advice(
     simulator, qwenimage_connection, capsys, fault, retries
 ):
+    os.environ["AIRFLOW__QWENIMAGE__LONGEST_WAIT"] = "1"
     conn_id = qwenimage_connection("tokenhot")
     simulator.fault(fault, times=99)
     attempt = InMemoryAirflow().run(generate(conn_id, retries=retries))

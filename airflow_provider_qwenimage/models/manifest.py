@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferIncomplete
 from airflow_provider_qwenimage.models.coercion import Moment
@@ -30,6 +30,9 @@ class _Bytes(BaseModel):
 
 class StoredImage(ImageFields, _Bytes):
     """One image in the bucket; also an element of the XCom key ``stored``."""
+
+    # Said again: pydantic 2.11 looks for the names of an inherited annotation in the module of the heir.
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     def xcom(self) -> dict[str, Any]:
         """Return it as plain JSON."""

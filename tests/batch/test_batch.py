@@ -229,7 +229,7 @@ def test_what_a_failed_batch_paid_is_told_stored_or_not(gateway, batch, caplog):
     gateway.fault("file_404", match="product 1", times=99)
     gateway.fault("moderation", match="product 2")
 
-    attempt = InMemoryAirflow().run(batch(prompts(3), model="qwen-image-2.0", extra=extra, max_concurrency=1))
+    attempt = InMemoryAirflow().run(batch(prompts(3), model="qwen-image-2.0", extra=extra, retries=0))
 
     assert attempt.state == "failed"
     assert gateway.state.billed == 2

@@ -186,6 +186,7 @@ def test_a_generation_joins_what_came_with_what_was_asked():
         "expires_at": "2025-11-22T04:00:00Z",
         "origin": None,
         "operation": "generate",
+        "labels": {},
     }
 
 

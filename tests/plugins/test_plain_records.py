@@ -47,7 +47,7 @@ def test_an_object_in_the_place_of_a_text_is_left_out(tmp_path):
 
     *bad, good = json.loads(ran.stdout)
     for shown, as_text in bad:
-        assert {name: value for name, value in shown.items() if value is not None} == {"owner": "owner"}
+        assert {name: value for name, value in shown.items() if value} == {"owner": "owner"}
         assert as_text is None
     assert good[0]["origin"] is None
     assert (good[0]["prompt"], good[0]["width"], good[0]["index"]) == ("a mug", 7, None)

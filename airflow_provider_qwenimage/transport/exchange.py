@@ -29,8 +29,9 @@ from airflow_provider_qwenimage.wire.links import join
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 
+Step = TypeVar("Step")
 Value = TypeVar("Value")
 
 MAX_REPLY_BYTES = 512 * 1024 * 1024  # a dozen inline 4K images as base64 stay below; a runaway body does not
@@ -72,7 +73,7 @@ def run(
 
     :param turns: every call waits for its turn; the wait is no part of the call, whose timeouts begin after it.
     """
-    running = _RunningFlow(flow)
+    running = RunningFlow(flow)
     while (step := running.step) is not None:
         if isinstance(step, Pause):
             sleep(step.seconds)
@@ -99,7 +100,7 @@ async def arun(
     turns: Turns | None = None,
 ) -> Value:
     """Drive ``flow`` as ``run`` does, without blocking the event loop."""
-    running = _RunningFlow(flow)
+    running = RunningFlow(flow)
     while (step := running.step) is not None:
         if isinstance(step, Pause):
             await sleep(step.seconds)
@@ -118,22 +119,24 @@ async def arun(
     return running.value
 
 
-class _RunningFlow(Generic[Value]):
+class RunningFlow(Generic[Step, Value]):
     """Where a flow stands: the step it waits on, or ``None`` and its value."""
 
-    def __init__(self, flow: Flow[Value]) -> None:
+    def __init__(self, flow: Generator[Step, Any, Value]) -> None:
         self._flow = flow
-        self.step: Call | Pause | None = None
+        self.step: Step | None = None
         self.value: Value
         self.answer(None)
 
-    def answer(self, reply: Reply | None) -> None:
+    def answer(self, reply: Any) -> None:
+        """Go on with what came of the step."""
         self._advance(lambda: self._flow.send(reply))
 
-    def fail(self, failure: QwenImageError) -> None:
+    def fail(self, failure: BaseException) -> None:
+        """Go on with what broke the step off."""
         self._advance(lambda: self._flow.throw(failure))
 
-    def _advance(self, resume: Callable[[], Call | Pause]) -> None:
+    def _advance(self, resume: Callable[[], Step]) -> None:
         try:
             self.step = resume()
         except StopIteration as stop:

@@ -18,6 +18,7 @@ from airflow_provider_qwenimage.defaults import LONGEST_WAIT
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, QwenImageError, TemporaryRefusal
 from airflow_provider_qwenimage.gateway.account.local import LocalStore
 from airflow_provider_qwenimage.models.results import Job
+from airflow_provider_qwenimage.transport.exchange import RunningFlow
 from airflow_provider_qwenimage.wire.protocol import Pause
 
 if TYPE_CHECKING:
@@ -66,40 +67,36 @@ class Store(Protocol):
 
 def drive(store: Store, steps: Steps[Value]) -> Value:
     """Drive ``steps`` to their end; what breaks a step off is thrown into them, so that they can clean up."""
-    answer: Any = None
-    failure: BaseException | None = None
-    while True:
+    running = RunningFlow(steps)
+    while (step := running.step) is not None:
         try:
-            step = steps.send(answer) if failure is None else steps.throw(failure)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        answer = failure = None
-        try:
+            answer: Any = None
             if isinstance(step, Pause):
                 time.sleep(step.seconds)
             else:
                 answer = store.perform(step.name, **step.asked)
         except BaseException as error:  # noqa: BLE001 - the steps raise it again
-            failure = error
+            running.fail(error)
+        else:
+            running.answer(answer)
+    return running.value
 
 
 async def adrive(store: Store, steps: Steps[Value]) -> Value:
     """See ``drive``."""
-    answer: Any = None
-    failure: BaseException | None = None
-    while True:
+    running = RunningFlow(steps)
+    while (step := running.step) is not None:
         try:
-            step = steps.send(answer) if failure is None else steps.throw(failure)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        answer = failure = None
-        try:
+            answer: Any = None
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             else:
                 answer = await store.aperform(step.name, **step.asked)
         except BaseException as error:  # noqa: BLE001 - the steps raise it again
-            failure = error
+            running.fail(error)
+        else:
+            running.answer(answer)
+    return running.value
 
 
 _ACCOUNTS: dict[tuple[str, object], Store] = {}

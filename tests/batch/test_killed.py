@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from harness.processes import scripts
 
 COUNT, AT_ONCE = 40, 4
 SCRIPT = Path(__file__).parent / "campaign.py"
@@ -19,26 +19,13 @@ SCRIPT = Path(__file__).parent / "campaign.py"
 @pytest.fixture
 def worker(prefix, s3):
     """Start a batch in a process of its own."""
-    started = []
+    with scripts(SCRIPT, path=SCRIPT.parent.parent.parent) as begin:
 
-    def start(model="qwen-image-plus", **options):
-        given = {"persist_to": prefix, "max_concurrency": AT_ONCE, "poll_interval": 0.05, **options}
-        root = str(SCRIPT.parent.parent.parent)
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), json.dumps([given, COUNT, model])],
-            env={**os.environ, "PYTHONPATH": root},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(model="qwen-image-plus", **options):
+            given = {"persist_to": prefix, "max_concurrency": AT_ONCE, "poll_interval": 0.05, **options}
+            return begin([given, COUNT, model])
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        yield start
 
 
 def wait_until(process, reached):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
+
+from harness.processes import scripts
 
 WORKER = Path(__file__).parent / "worker.py"
 
@@ -47,22 +45,10 @@ def place(moto_s3, monkeypatch):
 @pytest.fixture
 def worker(tmp_path):
     """Start one try of a task in a process of its own; what Airflow keeps of it lies in a file."""
-    started = []
+    with scripts(WORKER, path=WORKER.parent.parent) as begin:
 
-    def start(prompt, **arguments):
-        given = {"prompt": prompt, "poll_interval": 0.05, "on_unknown_outcome": "find", **arguments}
-        process = subprocess.Popen(
-            [sys.executable, str(WORKER), json.dumps([str(tmp_path / f"{prompt}.json"), given])],
-            env={**os.environ, "PYTHONPATH": str(WORKER.parent.parent)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(prompt, **arguments):
+            given = {"prompt": prompt, "poll_interval": 0.05, "on_unknown_outcome": "find", **arguments}
+            return begin([str(tmp_path / f"{prompt}.json"), given])
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        yield start

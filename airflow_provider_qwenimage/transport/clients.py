@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 import threading
-import weakref
+import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +23,7 @@ from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 HttpClient = httpx.Client
 AsyncHttpClient = httpx.AsyncClient
@@ -34,10 +33,6 @@ CONNECT_TIMEOUT = 10.0  # seconds; a gateway that takes no connection by then is
 ENCODINGS = "gzip, deflate"  # what replies are asked for; anything else is refused
 _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's own words for the two formats
 _EXPANDED = 64 * 1024  # bytes; what is expanded at a time, so that a bound counts before the memory is full
-
-# The sockets a synchronous client has opened: shutting one down is what ends a read in another thread.
-_LOCK = threading.Lock()
-_SOCKETS: weakref.WeakKeyDictionary[httpx.Client, list[socket.socket]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,51 +112,58 @@ def longest(client: httpx.Client | httpx.AsyncClient, timeout: httpx.Timeout | N
 
 
 class Deadline:
-    """Whether the deadline of an exchange has passed."""
+    """
+    When an exchange has to be over.
 
-    passed = False
+    :param seconds: from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    @property
+    def passed(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic() >= self._at
+
+    def left(self, timeout: float | None) -> float:
+        """Return the seconds that a read or write may take, ``timeout`` at most."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise httpx.ReadTimeout("the time of the exchange is over")
+        return left if timeout is None else min(left, timeout)
+
+
+_UNDER_WAY = threading.local()  # .deadline: of the exchange that this thread is in
 
 
 @contextmanager
-def ending(client: httpx.Client, seconds: float) -> Iterator[tuple[Deadline, dict[str, Any]]]:
+def ending(seconds: float) -> Iterator[tuple[Deadline, dict[str, Any]]]:
     """
-    End what is read inside the block after ``seconds``.
+    End what this thread reads and writes inside the block after ``seconds``, with an ``httpx.TimeoutException``.
 
     Yields the deadline, and the extensions that the request has to be sent with.
     """
-    own: list[socket.socket] = []
-    with _LOCK:
-        held = _SOCKETS[client] = [each for each in _SOCKETS.get(client, ()) if each.fileno() != -1]
-    deadline = Deadline()
-
-    def opened(name: str, info: dict[str, Any]) -> None:
-        if name == "connection.connect_tcp.complete":
-            own.append(info["return_value"].get_extra_info("socket"))
-            with _LOCK:
-                _SOCKETS[client].append(own[-1])
-
-    def end() -> None:
-        deadline.passed = True
-        # Which pooled connection was taken up again nobody tells: what others lose by it they fetch again.
-        for each in own or held:
-            _shut(each)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+    deadline = _UNDER_WAY.deadline = Deadline(seconds)
     try:
-        yield deadline, {"trace": opened}
+        yield deadline, {"trace": _opened}
     finally:
-        timer.cancel()
+        _UNDER_WAY.deadline = None
 
 
-def _shut(connection: socket.socket) -> None:
-    import socket
+def _opened(name: str, info: dict[str, Any]) -> None:
+    """Let a connection heed deadlines, the one of its first exchange and those of later ones."""
+    if name.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        stream = info["return_value"]
+        stream.read, stream.write = _in_time(stream.read), _in_time(stream.write)
 
-    try:
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        return  # the other side was faster
+
+def _in_time(method: Callable[..., Any]) -> Callable[..., Any]:
+    def heeding(what: Any, timeout: float | None = None) -> Any:
+        deadline: Deadline | None = getattr(_UNDER_WAY, "deadline", None)
+        return method(what, timeout if deadline is None else deadline.left(timeout))
+
+    return heeding
 
 
 class NotTaken(httpx.DecodingError):
@@ -268,7 +270,7 @@ def open_stream(
     :raises StreamBroken: on any network failure.
     """
     extensions: dict[str, Any] = {"sni_hostname": server_name} if server_name else {}
-    with ending(client, seconds) as (_, watched):
+    with ending(seconds) as (_, watched):
         try:
             extensions |= watched
             request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)

@@ -29,7 +29,7 @@ from airflow_provider_qwenimage.wire.links import join
 from airflow_provider_qwenimage.wire.protocol import Call, Flow, Pause, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 
 Step = TypeVar("Step")
 Value = TypeVar("Value")
@@ -144,9 +144,9 @@ class RunningFlow(Generic[Step, Value]):
 
 
 def _exchange(client: httpx.Client, call: Call) -> Reply:
-    body, request = _Body(call), _request(client, call)
+    body, request = _Body(call), _in_pieces(_request(client, call), _pieces)
     seconds = longest(client, request.get("timeout"))
-    with ending(client, seconds) as (deadline, extensions):
+    with ending(seconds) as (deadline, extensions):
         try:
             with client.stream(**request, extensions=extensions) as response:
                 body.begin(response)
@@ -158,7 +158,7 @@ def _exchange(client: httpx.Client, call: Call) -> Reply:
 
 
 async def _aexchange(client: httpx.AsyncClient, call: Call) -> Reply:
-    body, request = _Body(call), _in_pieces(_request(client, call))
+    body, request = _Body(call), _in_pieces(_request(client, call), _apieces)
     seconds = longest(client, request.get("timeout"))
     try:
         async with asyncio.timeout(seconds), client.stream(**request) as response:
@@ -196,18 +196,23 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, 
     return request
 
 
-def _in_pieces(request: dict[str, Any]) -> dict[str, Any]:
-    """Send a large body piece by piece: asyncio copies whatever the socket does not take at once."""
+def _in_pieces(request: dict[str, Any], pieces: Callable[[bytes], Any]) -> dict[str, Any]:
+    """Send a large body piece by piece: what a socket does not take at once is copied, and each has its timeout."""
     content = request.get("content", b"")
     if len(content) > _LARGE:
-        request["content"] = _pieces(content)
+        request["content"] = pieces(content)
         request["headers"]["Content-Length"] = str(len(content))
     return request
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+def _pieces(content: bytes) -> Iterator[bytes]:
     for begin in range(0, len(content), _PIECE):
         yield content[begin : begin + _PIECE]
+
+
+async def _apieces(content: bytes) -> AsyncIterator[bytes]:
+    for piece in _pieces(content):
+        yield piece
 
 
 class _Body:

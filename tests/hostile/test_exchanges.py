@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from airflow_provider_qwenimage.exceptions import (
     GatewayUnreachable,
@@ -24,6 +31,7 @@ POST = Call("POST", "/v1/images/generations", json={"prompt": "a fox"}, billable
 POLL = Call("GET", "/api/v1/tasks/t-1")
 TIMEOUT = 0.4  # seconds; the drips are closer together, so that it never fires
 DRIP = 0.1
+DAY = timedelta(days=1)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 DRIPS = {
     "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Later: yes\r\n"),
@@ -36,13 +44,17 @@ DRIPS = {
 
 
 class Hostile:
-    """Answers every connection with a beginning, then drips until the other side is gone."""
+    """
+    Answers every connection with a beginning, then drips until the other side is gone.
 
-    def __init__(self, first: bytes, drip: bytes) -> None:
-        self._first, self._drip = first, drip
+    :param tls: what makes it speak TLS.
+    """
+
+    def __init__(self, first: bytes, drip: bytes, *, tls: ssl.SSLContext | None = None) -> None:
+        self._first, self._drip, self._tls = first, drip, tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._told = threading.Event()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self):
@@ -62,15 +74,29 @@ class Hostile:
             return
 
     def _answer(self, connection):
-        with connection:
-            connection.recv(65536)
-            try:
-                connection.sendall(self._first)
-                while self._drip and not self._told.wait(DRIP):
-                    connection.sendall(self._drip)
-                self._told.wait(30 if not self._first else 0)
-            except OSError:  # the other side has had enough
-                return
+        with self._tls.wrap_socket(connection, server_side=True) if self._tls else connection as spoken:
+            self._speak(spoken)
+
+    def _speak(self, connection):
+        connection.recv(65536)
+        try:
+            connection.sendall(self._first)
+            self._trickle(connection)
+            self._told.wait(30 if not self._first else 0)
+        except OSError:  # the other side has had enough
+            return
+
+    def _trickle(self, connection):
+        while self._drip and not self._told.wait(DRIP):
+            connection.sendall(self._drip)
+
+
+class HostileLater(Hostile):
+    """Answers the first request of a connection at once, and drips at the second."""
+
+    def _trickle(self, connection):
+        connection.recv(65536)
+        super()._trickle(connection)
 
 
 def ping(call):
@@ -85,7 +111,7 @@ def ask(request):
             return await arun(client, ping(call))
 
     def asked(url, call, *, timeout=TIMEOUT):
-        endpoint = Endpoint(url, "a-key", timeout=timeout)
+        endpoint = Endpoint(url, "a-key", timeout=timeout, verify=False)
         if request.param == "async":
             return asyncio.run(awaited(endpoint, call))
         with endpoint.client() as client:
@@ -99,6 +125,43 @@ def test_an_exchange_that_drips_ends_and_may_have_been_billed(ask, kind):
     with Hostile(*DRIPS[kind]) as gateway, pytest.raises(OutcomeUnknown, match=r"timeout|within") as lost:
         ask(gateway.url, POST)
     assert lost.value.billing == "maybe"
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """What speaks TLS with a certificate of its own making."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "drips")]),
+    )
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + DAY)
+    pem = tmp_path_factory.mktemp("tls") / "both.pem"
+    pem.write_bytes(
+        made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    return context
+
+
+@pytest.mark.parametrize("kind", ["headers", "a body"])
+def test_tls_keeps_nobody_waiting_longer(ask, kind, tls):
+    with Hostile(*DRIPS[kind], tls=tls) as gateway, pytest.raises(OutcomeUnknown, match=r"timeout|within"):
+        ask(gateway.url, POST)
+
+
+def test_a_connection_that_is_taken_up_again_heeds_the_next_deadline_too():
+    whole = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    with (
+        HostileLater(whole, early) as gateway,
+        Endpoint(gateway.url, "a-key", timeout=TIMEOUT).client() as client,
+    ):
+        assert run(client, ping(POST)).body == b"{}"
+        with pytest.raises(OutcomeUnknown, match=r"timeout|within"):
+            run(client, ping(POST))
 
 
 def test_a_poll_that_drips_ends_and_cost_nothing(ask):

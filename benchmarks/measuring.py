@@ -25,6 +25,7 @@ Took = dict[str, Any]
 
 def environ() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once, not by each process
     home = Path(tempfile.gettempdir()) / "qwenimage-bench"
     home.mkdir(exist_ok=True)
     paths = os.pathsep.join((str(ROOT), kept.get("PYTHONPATH", "")))

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.results import GeneratedImage
 
 
-def rescue(images: Sequence[GeneratedImage], *, why: str) -> UnexpectedReply:
+def rescue(images: Sequence[GeneratedImage], *, why: str, error: Exception | None = None) -> UnexpectedReply:
     """
     Keep paid images that came as bytes and have nowhere to go, and return the error that tells where they lie.
 
     XCom must not carry them, so a folder of this worker is all there is.
+
+    :param error: what stood in the way.
     """
+    from airflow_provider_qwenimage.redaction import redact
+
+    why = why if error is None else f"{why}: {redact(error)}"
     folder = Path(tempfile.mkdtemp(prefix="qwenimage-"))
     for image in images:
         data = image.data or b""

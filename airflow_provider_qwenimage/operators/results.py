@@ -19,7 +19,6 @@ from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_
 from airflow_provider_qwenimage.operators.links import LINKS
 from airflow_provider_qwenimage.operators.literals import refuse_mistakes
 from airflow_provider_qwenimage.operators.rescue import rescue
-from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -172,7 +171,7 @@ def _keep(
         stored = persist(operator, context, generation, options)
     except Exception as error:
         if inline:  # nothing but this process holds them
-            raise rescue(inline, why=f"could not be stored: {redact(error)}") from error
+            raise rescue(inline, why="could not be stored", error=error) from error
         if isinstance(error, TransferError) and not isinstance(error, TransferIncomplete):
             error.final = False  # a bucket that comes back takes them from a retry, which pays nothing
         raise
@@ -189,6 +188,7 @@ def refuse_foreign(kept: Generation | Job | None, prefix: str | None) -> None:
     :raises OutcomeUnknown: naming the object; the record stays as it is.
     """
     from airflow_provider_qwenimage.models.results import Generation
+    from airflow_provider_qwenimage.redaction import redact
     from airflow_provider_qwenimage.storage.s3 import lies_below
 
     named = kept.s3_uris if isinstance(kept, Generation) else []

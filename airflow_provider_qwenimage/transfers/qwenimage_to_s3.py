@@ -14,7 +14,6 @@ from airflow_provider_qwenimage.defaults import (
 )
 from airflow_provider_qwenimage.exceptions import NoConnection
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
-from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,6 +128,8 @@ class QwenImageToS3Operator(ImageBaseOperator):
                 if not any(source.is_bare for source in sources):
                     return sources
         except Exception as error:  # noqa: BLE001 - links die: no image waits for what is told of it
+            from airflow_provider_qwenimage.redaction import redact
+
             self.log.debug("The image objects of this run cannot be read: %s", redact(error))
         self.log.warning(
             "%d of %d images are bare URLs of which no task before this one pushed an image object: their prompt and "

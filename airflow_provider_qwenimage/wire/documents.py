@@ -108,7 +108,8 @@ def _value(text: str) -> object:
         value: object = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    _check_depth(value)
+    if text.count("{") + text.count("[") > _DEEPEST:
+        _check_depth(value)
     return _clean(value) if "\\u" in text or "\x00" in text else value
 
 

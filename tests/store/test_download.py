@@ -334,10 +334,10 @@ def test_attempts_end_with_the_time_of_their_image(files):
     def sleep(seconds):
         clock.now += 100
 
-    limits = Limits(allow_private_hosts=True, seconds=300)
+    limits = Limits(allow_private_hosts=True, seconds=400)
     with (
         Downloads(limits=limits, sleep=sleep, clock=clock) as downloads,
-        pytest.raises(TransferError, match="did not arrive within 300 s"),
+        pytest.raises(TransferError, match="did not arrive within 400 s"),
     ):
         downloads.fetch(files.put("/a.png", Answer(status=503)))
     assert len(files.seen) == 2

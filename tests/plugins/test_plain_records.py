@@ -13,20 +13,28 @@ from airflow_provider_qwenimage.images.origin import Marks
 from airflow_provider_qwenimage.plugins import qwenimage
 
 GALLERY = Path(qwenimage.__file__).parent / "gallery"
-PLAIN = GALLERY / "plain.js"
 # An object with these two throws wherever a text is made of it: that blanked the tab.
 BAD = {"toString": 1, "valueOf": 1}
 SCRIPT = """
-import { plain, text } from "./plain.mjs";
+import { plain, text } from "./plain.js";
 const records = JSON.parse(process.argv[2]);
 console.log(JSON.stringify(records.map((record) => [plain(record, "owner"), text(record)])));
 """
 
 
+def told(folder, script, given):
+    """Return what a script makes of ``given`` beside the gallery's own scripts."""
+    for file in GALLERY.glob("*.js"):
+        shutil.copy(file, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "run.js").write_text(script)
+    command = ["node", folder / "run.js", json.dumps(given)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(ran.stdout)
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_an_object_in_the_place_of_a_text_is_left_out(tmp_path):
-    shutil.copy(PLAIN, tmp_path / "plain.mjs")
-    (tmp_path / "run.mjs").write_text(SCRIPT)
     names = [
         "uri",
         "prompt",
@@ -41,11 +49,7 @@ def test_an_object_in_the_place_of_a_text_is_left_out(tmp_path):
     ]
     records = [dict.fromkeys(names, BAD), None, [BAD], BAD, {"prompt": "a mug", "width": 7, "index": "7"}]
 
-    ran = subprocess.run(
-        ["node", tmp_path / "run.mjs", json.dumps(records)], capture_output=True, text=True, check=True
-    )
-
-    *bad, good = json.loads(ran.stdout)
+    *bad, good = told(tmp_path, SCRIPT, records)
     for shown, as_text in bad:
         assert {name: value for name, value in shown.items() if value} == {"owner": "owner"}
         assert as_text is None
@@ -54,8 +58,8 @@ def test_an_object_in_the_place_of_a_text_is_left_out(tmp_path):
 
 
 MARKS = """
-import { isMarked, marks } from "./marks.mjs";
-import { plain } from "./plain.mjs";
+import { isMarked, marks } from "./marks.js";
+import { plain } from "./plain.js";
 const records = JSON.parse(process.argv[2]).map((origin) => plain({ origin }));
 console.log(JSON.stringify(records.map((record) => [marks(record), isMarked(record)])));
 """
@@ -64,9 +68,6 @@ TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_marks_are_told_in_words_and_by_the_rule_of_the_task(tmp_path):
-    for name in ("plain", "marks"):
-        shutil.copy(GALLERY / f"{name}.js", tmp_path / f"{name}.mjs")
-    (tmp_path / "run.mjs").write_text(MARKS)
     none = {"c2pa": False, "digital_source_type": None, "tc260": None}
     cases = [
         (none, "none"),
@@ -82,9 +83,6 @@ def test_marks_are_told_in_words_and_by_the_rule_of_the_task(tmp_path):
     ]
     odd = [None, [1], 7, "c2pa", {"c2pa": BAD, "digital_source_type": BAD, "tc260": 1}]
 
-    given = json.dumps([*(origin for origin, _ in cases), *odd])
-    ran = subprocess.run(["node", tmp_path / "run.mjs", given], capture_output=True, text=True, check=True)
-
-    told = json.loads(ran.stdout)
-    assert told[: len(cases)] == [[words, Marks.told(origin).generated] for origin, words in cases]
-    assert told[len(cases) :] == [["not looked for", False]] * 4 + [["none", False]]
+    found = told(tmp_path, MARKS, [*(origin for origin, _ in cases), *odd])
+    assert found[: len(cases)] == [[words, Marks.told(origin).generated] for origin, words in cases]
+    assert found[len(cases) :] == [["not looked for", False]] * 4 + [["none", False]]

@@ -1,5 +1,6 @@
 // Airflow's public REST API, read as the user who looks: Airflow decides what they may see.
 
+import { t } from "./language.js";
 import { manifestPage, scope } from "./scope.js";
 
 const ROOT = new URL("../api/v2/", document.baseURI);
@@ -8,11 +9,7 @@ const AT_ONCE = 6; // what a browser keeps open to one host
 
 export class Refused extends Error {}
 
-const MEANINGS = {
-  401: "You are not signed in to Airflow any more. Reload the page.",
-  403: "You may not read the XComs of this Dag, which say what images there are.",
-  404: "Airflow knows no such run or task.",
-};
+const MEANINGS = { 401: "signedOut", 403: "mayNotRead", 404: "noSuchRun" };
 
 async function get(path, query = {}) {
   let answer;
@@ -21,10 +18,10 @@ async function get(path, query = {}) {
       headers: { Accept: "application/json" },
     });
   } catch {
-    throw new Refused("Airflow does not answer. Is the API server running?");
+    throw new Refused(t("noAnswer"));
   }
   if (!answer.ok) {
-    throw new Refused(MEANINGS[answer.status] ?? `Airflow answered ${answer.status}.`);
+    throw new Refused(t(MEANINGS[answer.status] ?? "answered", { status: answer.status }));
   }
   return answer.json();
 }
@@ -70,7 +67,7 @@ export async function* listed(of) {
   for (let page = 0, pages = 1; page < pages; page += 1) {
     const answer = await fetch(manifestPage(of, page));
     if (!answer.ok) {
-      throw new Refused(`The manifest of ${of.taskId} cannot be read any further.`);
+      throw new Refused(t("manifestBroken", { task: of.taskId }));
     }
     const found = await answer.json();
     pages = found.pages;

@@ -1,14 +1,10 @@
-// Draws images and failures. All text is set as text: a prompt is never HTML.
+// Draws images and failures.
 
+import { element } from "./element.js";
+import { language, t } from "./language.js";
 import { marks } from "./marks.js";
 import { texts } from "./plain.js";
 import { downloadAddress, imageAddress } from "./scope.js";
-
-export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 const UNITS = ["bytes", "kB", "MB", "GB"];
 
@@ -27,14 +23,14 @@ function facts(image) {
   const pixels = image.width && image.height ? `${image.width} × ${image.height}` : image.size;
   return [
     ...image.labels,
-    ["Model", image.model],
-    ["Size", [pixels, isNumber(image.bytes) ? size(image.bytes) : null].filter(Boolean).join(", ")],
-    ["Seed", image.seed],
-    ["Cost", isNumber(image.cost) ? money(image.cost, image.currency) : null],
-    ["Mark", image.uri ? marks(image) : null],
-    ["Task", image.owner.name],
-    ["Request", image.request_id],
-    ["URI", image.uri],
+    [t("model"), image.model],
+    [t("size"), [pixels, isNumber(image.bytes) ? size(image.bytes) : null].filter(Boolean).join(", ")],
+    [t("seed"), image.seed],
+    [t("cost"), isNumber(image.cost) ? money(image.cost, image.currency) : null],
+    [t("mark"), image.uri ? marks(image) : null],
+    [t("task"), image.owner.name],
+    [t("request"), image.request_id],
+    [t("uri"), image.uri],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
 }
 
@@ -45,19 +41,18 @@ export function text(image) {
 
 async function reason(address) {
   try {
-    const answer = await fetch(address);
-    const { detail } = await answer.json();
-    return typeof detail === "string" ? detail : `The image cannot be shown (${answer.status}).`;
+    const { ok, status } = await fetch(address);
+    return ok ? t("browserCannot") : t(status === 404 ? "imageGone" : "notShown", { status });
   } catch {
-    return "This browser cannot show the image; download it instead.";
+    return t("noAnswer");
   }
 }
 
 function picture(image, open) {
   const address = imageAddress(image.owner, image.uri);
   const shown = element("img", { alt: image.prompt ?? "", loading: "lazy", decoding: "async", width: image.width, height: image.height });
-  const button = element("button", { type: "button", className: "picture", title: "Open in full size" }, shown);
-  button.setAttribute("aria-label", `Open in full size: ${image.prompt ?? image.uri}`);
+  const button = element("button", { type: "button", className: "picture", title: t("openFull") }, shown);
+  button.setAttribute("aria-label", t("openNamed", { name: image.prompt ?? image.uri }));
   button.addEventListener("click", () => open(image, button));
   shown.addEventListener("error", async () => button.replaceWith(blank(await reason(address))));
   shown.src = address;
@@ -69,17 +64,17 @@ function blank(words) {
 }
 
 function unstored(image) {
-  const until = image.expires_at ? ` Its link dies at ${new Date(image.expires_at).toLocaleString()}.` : "";
-  return blank(`Made, and not stored by this run so far.${until}`);
+  const time = image.expires_at && new Date(image.expires_at).toLocaleString(language);
+  return blank([t("unstored"), ...(time ? [t("linkDies", { time })] : [])].join(" "));
 }
 
 function actions(image) {
-  const copy = element("button", { type: "button", textContent: "Copy URI" });
+  const copy = element("button", { type: "button", textContent: t("copyUri") });
   copy.addEventListener("click", async () => {
-    copy.textContent = (await copied(image.uri)) ? "Copied" : "Not allowed";
-    setTimeout(() => (copy.textContent = "Copy URI"), 2000);
+    copy.textContent = t((await copied(image.uri)) ? "copied" : "notAllowed");
+    setTimeout(() => (copy.textContent = t("copyUri")), 2000);
   });
-  const download = element("a", { href: downloadAddress(image.owner, image.uri), download: "", className: "button", textContent: "Download" });
+  const download = element("a", { href: downloadAddress(image.owner, image.uri), download: "", className: "button", textContent: t("download") });
   return element("div", { className: "actions" }, copy, download);
 }
 
@@ -119,7 +114,7 @@ export function card(image, open) {
 /** A failed request of a batch names its row and its prompt. */
 export function failure({ owner, index, where, labels, prompt, reason: words }) {
   const named = texts(labels).map(([name, value]) => `${name} ${value}`).join(", ");
-  const place = [owner.name, where, isNumber(index) ? `image ${index}` : null, named, prompt ? `“${prompt}”` : null];
+  const place = [owner.name, where, isNumber(index) ? t("imageNumber", { index }) : null, named, prompt ? t("quoted", { words: prompt }) : null];
   const told = element("strong", { textContent: `${place.filter(Boolean).join(", ")}: ` });
-  return element("li", {}, told, String(words ?? "no reason given"));
+  return element("li", {}, told, String(words ?? t("noReason")));
 }

@@ -1,6 +1,7 @@
 // Finds out what was stored, what is not (yet), what failed and what it cost.
 
 import { failed, forEach, listed, pushed, raised, Refused, value } from "./api.js";
+import { t } from "./language.js";
 import { plain, text } from "./plain.js";
 import { owner, scope } from "./scope.js";
 
@@ -53,19 +54,19 @@ async function pagesOf(of, page) {
       page.images(list(images).map((image) => plain(image, who)));
       count += images.length;
       if (count >= LISTED) {
-        page.note(`Only the first ${count} images of ${who.name} are shown; its manifest lists all.`);
+        page.note(t("onlyFirst", { count, task: who.name }));
         return;
       }
     }
   } catch (error) {
-    page.note(error instanceof Refused ? error.message : `The manifest of ${who.name} cannot be read.`);
+    page.note(error instanceof Refused ? error.message : t("manifestUnread", { task: who.name }));
   }
 }
 
 /** Look at what the gateway delivered: its cost, and the images no task has stored. */
 async function requests(made, { own, known, page, read }) {
   if (made.length > COSTED) {
-    page.note(`Cost, and images that are not stored, are not looked up for a run of ${made.length} requests.`);
+    page.note(t("costNotLooked", { count: made.length }));
     return;
   }
   const deliveries = [];
@@ -100,12 +101,12 @@ async function unfinished(finished, page) {
   const told = new Set(finished.map(key));
   const open = (await pushed("usage")).filter((of) => !told.has(key(of)));
   if (open.length > COSTED) {
-    page.note(`The cost of ${open.length} tasks that are not finished is not looked up.`);
+    page.note(t("unfinishedNotLooked", { count: open.length }));
     return;
   }
   await forEach(open, async (of) => {
     page.spent(plain(await value(of, "usage").catch(() => null)));
-    page.note(`${owner(of.taskId, of.mapIndex).name} is not finished: what it cost is counted, its images are shown when it is.`);
+    page.note(t("unfinished", { task: owner(of.taskId, of.mapIndex).name }));
   });
 }
 
@@ -134,6 +135,6 @@ async function others(reasons, page) {
   const silent = (await failed().catch(() => [])).filter((of) => !reasons.has(key(of)));
   await forEach(silent, async (of) => {
     const words = await raised(of).catch(() => null);
-    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: text(words) ?? "The task failed; its log says why." }]);
+    page.failures([{ owner: owner(of.taskId, of.mapIndex), reason: text(words) ?? t("taskFailed") }]);
   });
 }

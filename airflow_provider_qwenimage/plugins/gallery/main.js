@@ -1,15 +1,16 @@
 // The page: reads, filters, and draws as much as is looked at.
 
 import { Refused } from "./api.js";
-import { card, element, failure, money, text } from "./cards.js";
+import { card, failure, money, text } from "./cards.js";
 import { collect } from "./collect.js";
+import { element, find } from "./element.js";
+import { t, translate } from "./language.js";
 import { isMarked } from "./marks.js";
 import { manifestAddress, scope } from "./scope.js";
 import { followTheme } from "./theme.js";
 import { Viewer } from "./viewer.js";
 
 const STEP = 36; // cards drawn at a time
-const find = (id) => document.getElementById(id);
 const ids = ["grid", "more", "filter", "unmarked", "summary", "notice", "failures", "manifest"];
 const [grid, more, filter, unmarked, summary, notice, failures, manifest] = ids.map(find);
 const viewer = new Viewer();
@@ -77,18 +78,18 @@ function link() {
 
 function report() {
   link();
-  const count = shown.length === images.length ? `${images.length}` : `${shown.length} of ${images.length}`;
+  const numbers = { shown: shown.length, count: images.length };
+  const count = t(shown.length === images.length ? "count" : "countOf", numbers);
   const cost = costs();
-  const made = `${count} ${images.length === 1 ? "image" : "images"}${cost ? `, ${cost}` : ""}`;
-  summary.textContent = isReading ? `${made}, still reading …` : made;
+  const made = cost ? t("withCost", { count, cost }) : count;
+  summary.textContent = isReading ? t("stillReading", { summary: made }) : made;
   if (isReading) {
     return;
   }
-  const where = scope.taskId ? "This task" : "No task of this run";
   if (images.length === 0 && spent.length === 0 && failures.hidden) {
-    say(scope.taskId ? `${where} stored no images.` : `${where} stored images.`, "Images appear here when a Qwen Image task has pushed what it stored.", ...notes);
+    say(t(scope.taskId ? "taskStoredNone" : "runStoredNone"), t("appearHere"), ...notes);
   } else {
-    say(...(images.length > 0 && shown.length === 0 ? ["No image matches the filter."] : []), ...notes);
+    say(...(images.length > 0 && shown.length === 0 ? [t("noMatch")] : []), ...notes);
   }
 }
 
@@ -130,7 +131,7 @@ async function read() {
   const turn = reading;
   [images, known, spent, notes, isReading] = [[], new Set(), [], [], true];
   failures.hidden = true;
-  failures.replaceChildren(element("h2", { textContent: "Did not come" }));
+  failures.replaceChildren(element("h2", { textContent: t("failures") }));
   say();
   redraw();
   try {
@@ -139,19 +140,20 @@ async function read() {
     if (!(error instanceof Refused)) {
       console.error(error);
     }
-    notes.push(error instanceof Refused ? error.message : "The page failed while reading. Reload it; the browser's console says more.");
+    notes.push(error instanceof Refused ? error.message : t("failedReading"));
   }
   if (turn === reading) {
     isReading = false;
     document.body.dataset.state = "read";
     report();
     if (notes.length > 0 && images.length === 0 && spent.length === 0) {
-      summary.textContent = "Nothing to show";
+      summary.textContent = t("nothingToShow");
       say(...notes);
     }
   }
 }
 
+translate();
 followTheme();
 filter.addEventListener("input", redraw);
 unmarked.addEventListener("change", redraw);

@@ -1,5 +1,7 @@
 // What an image says of having been generated: its marks of origin.
 
+import { t } from "./language.js";
+
 const GENERATED = new Set(["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"]);
 
 /** The terms of a source type without their address; marks that contradict each other are parted by a bar. */
@@ -13,8 +15,8 @@ export function isMarked({ origin }) {
 /** The marks in words. */
 export function marks({ origin }) {
   if (!origin) {
-    return "not looked for";
+    return t("markUnknown");
   }
   const c2pa = origin.c2pa ? [origin.state ? `C2PA (${origin.state})` : "C2PA"] : [];
-  return [...c2pa, ...terms(origin.type), ...(origin.tc260 ? ["TC260"] : [])].join(", ") || "none";
+  return [...c2pa, ...terms(origin.type), ...(origin.tc260 ? ["TC260"] : [])].join(", ") || t("markNone");
 }

@@ -1,8 +1,8 @@
 // One image in full size, with the keyboard: arrows go on, Escape closes.
 
+import { find } from "./element.js";
+import { t } from "./language.js";
 import { imageAddress } from "./scope.js";
-
-const find = (id) => document.getElementById(id);
 
 export class Viewer {
   #images = () => [];
@@ -46,7 +46,7 @@ export class Viewer {
     shown.src = imageAddress(image.owner, image.uri);
     shown.alt = image.prompt ?? "";
     find("viewer-prompt").textContent = image.prompt ?? image.uri;
-    find("viewer-place").textContent = `${this.#at + 1} of ${images.length}`;
+    find("viewer-place").textContent = t("place", { at: this.#at + 1, count: images.length });
     find("viewer-previous").disabled = this.#at === 0;
     find("viewer-next").disabled = this.#at === images.length - 1;
   }

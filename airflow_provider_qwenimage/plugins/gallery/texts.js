@@ -1,0 +1,76 @@
+// Every text of the pages, in English and in simplified Chinese. A text that counts has two forms in English: of one, of
+// any other number. Names in braces are filled in by `t`; a page's own texts are named in its data-text… attributes.
+
+export const TEXTS = {
+  // every page
+  close: ["Close", "关闭"],
+  refresh: ["Refresh", "刷新"],
+  copied: ["Copied", "已复制"],
+  notAllowed: ["Not allowed", "不允许"],
+  quoted: ["“{words}”", "“{words}”"],
+
+  // what Airflow answers
+  signedOut: ["You are not signed in to Airflow any more. Reload the page.", "您已退出 Airflow，请重新加载页面。"],
+  mayNotRead: ["You may not read the XComs of this Dag, which say what images there are.", "您无权读取此 Dag 的 XCom，因此无法得知有哪些图片。"],
+  noSuchRun: ["Airflow knows no such run or task.", "Airflow 中没有这个运行或任务。"],
+  noAnswer: ["Airflow does not answer. Is the API server running?", "Airflow 没有响应。API 服务器是否在运行？"],
+  answered: ["Airflow answered {status}.", "Airflow 返回了 {status}。"],
+  failedReading: ["The page failed while reading. Reload it; the browser's console says more.", "读取时页面出错。请重新加载；浏览器控制台有更多信息。"],
+
+  // the gallery
+  galleryTitle: ["Images", "图片"],
+  readingStored: ["Reading what was stored …", "正在读取已保存的图片……"],
+  filterImages: ["Filter the images", "筛选图片"],
+  filterHint: ["Filter: prompt, model, URI, request id …", "筛选：提示词、模型、URI、请求 ID……"],
+  unmarked: ["Without a mark", "无标识"],
+  unmarkedHint: ["Images that carry no machine-readable mark of being generated, as far as is known", "据目前所知不带机器可读生成标识的图片"],
+  manifest: ["Manifest", "清单"],
+  failures: ["Did not come", "未生成"],
+  failuresLabel: ["Images that did not come", "未生成的图片"],
+  images: ["Images", "图片"],
+  count: [["{count} image", "{count} images"], "{count} 张图片"],
+  countOf: ["{shown} of {count} images", "{count} 张图片中的 {shown} 张"],
+  withCost: ["{count}, {cost}", "{count}，{cost}"],
+  stillReading: ["{summary}, still reading …", "{summary}，仍在读取……"],
+  nothingToShow: ["Nothing to show", "没有可显示的内容"],
+  taskStoredNone: ["This task stored no images.", "此任务没有保存图片。"],
+  runStoredNone: ["No task of this run stored images.", "此运行中没有任务保存图片。"],
+  appearHere: ["Images appear here when a Qwen Image task has pushed what it stored.", "Qwen Image 任务保存图片后会显示在这里。"],
+  noMatch: ["No image matches the filter.", "没有符合筛选条件的图片。"],
+  manifestBroken: ["The manifest of {task} cannot be read any further.", "无法继续读取 {task} 的清单。"],
+  manifestUnread: ["The manifest of {task} cannot be read.", "无法读取 {task} 的清单。"],
+  onlyFirst: ["Only the first {count} images of {task} are shown; its manifest lists all.", "仅显示 {task} 的前 {count} 张图片；清单列出了全部。"],
+  costNotLooked: ["Cost, and images that are not stored, are not looked up for a run of {count} requests.", "此运行有 {count} 个请求，不查询费用和未保存的图片。"],
+  unfinishedNotLooked: ["The cost of {count} tasks that are not finished is not looked up.", "不查询 {count} 个未完成任务的费用。"],
+  unfinished: ["{task} is not finished: what it cost is counted, its images are shown when it is.", "{task} 尚未完成：费用已计入，完成后显示图片。"],
+  taskFailed: ["The task failed; its log says why.", "任务失败，原因见其日志。"],
+  noReason: ["no reason given", "未说明原因"],
+  imageNumber: ["image {index}", "第 {index} 张图片"],
+
+  // an image
+  openFull: ["Open in full size", "查看原图"],
+  openNamed: ["Open in full size: {name}", "查看原图：{name}"],
+  copyUri: ["Copy URI", "复制 URI"],
+  download: ["Download", "下载"],
+  notShown: ["The image cannot be shown ({status}).", "图片无法显示（{status}）。"],
+  imageGone: ["The image cannot be shown: it is gone, has been replaced, or may not be read.", "图片无法显示：已被删除、替换或无权读取。"],
+  browserCannot: ["This browser cannot show the image; download it instead.", "此浏览器无法显示该图片，请下载查看。"],
+  unstored: ["Made, and not stored by this run so far.", "已生成，但此运行尚未保存。"],
+  linkDies: ["Its link dies at {time}.", "链接将于 {time} 失效。"],
+  model: ["Model", "模型"],
+  size: ["Size", "尺寸"],
+  seed: ["Seed", "种子"],
+  cost: ["Cost", "费用"],
+  mark: ["Mark", "标识"],
+  task: ["Task", "任务"],
+  request: ["Request", "请求"],
+  uri: ["URI", "URI"],
+  markUnknown: ["not looked for", "未检查"],
+  markNone: ["none", "无"],
+
+  // full size
+  fullSize: ["Image in full size", "原图"],
+  previous: ["Previous image", "上一张"],
+  next: ["Next image", "下一张"],
+  place: ["{at} of {count}", "第 {at} 张，共 {count} 张"],
+};

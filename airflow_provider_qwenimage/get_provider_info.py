@@ -186,6 +186,29 @@ _CONFIG: dict[str, Any] = {
             "example": "aws_images",
             "default": "aws_default",
         },
+        "thumbnail_processes": {
+            "description": "Processes in which one API server makes thumbnails (extra gallery); they are started when "
+            "they are needed and end when they are not. 0 shows originals.",
+            "version_added": "0.2.0",
+            "type": "integer",
+            "example": "4",
+            "default": "2",
+        },
+        "thumbnail_cache": {
+            "description": "Folder in which the API servers of a machine keep thumbnails; it must be theirs alone. "
+            "Empty: one in the folder for temporary files.",
+            "version_added": "0.2.0",
+            "type": "string",
+            "example": "/var/cache/qwenimage",
+            "default": "",
+        },
+        "thumbnail_cache_bytes": {
+            "description": "Bytes of thumbnails that are kept; those looked at longest ago make room.",
+            "version_added": "0.2.0",
+            "type": "integer",
+            "example": "1073741824",
+            "default": "268435456",
+        },
     },
 }
 

@@ -67,6 +67,10 @@ class ServedImage:
             yield self._head
             yield from rest.chunks()
 
+    def close(self) -> None:
+        """Read no further."""
+        self._rest.body.close()
+
 
 def image(uri: str, *, sha256: str, aws_conn_id: str | None) -> ServedImage:
     """

@@ -11,7 +11,7 @@ from images.marked import LABEL, exiv2_xmp, picture, signed
 from plugins.conftest import look_up
 from plugins.people import BEN
 
-PAGES = ("gallery", "image", "manifest")
+PAGES = ("gallery", "image", "thumbnail", "manifest")
 MARKED = {
     "c2pa": signed(picture("png"), "png"),
     "xmp": exiv2_xmp(picture("png"), {"Xmp.iptcExt.DigitalSourceType": TRAINED}),
@@ -104,9 +104,10 @@ def foreign_uris(shown, anna):
     ]
 
 
-def test_what_the_task_did_not_record_is_not_there(anna, shown):
+@pytest.mark.parametrize("page", ["image", "thumbnail"])
+def test_what_the_task_did_not_record_is_not_there(anna, shown, page):
     for uri in foreign_uris(shown, anna):
-        assert anna.get("/qwenimage/image", params=shown.query(uri=uri)).status_code == 404, uri
+        assert anna.get(f"/qwenimage/{page}", params=shown.query(uri=uri)).status_code == 404, uri
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER = "journal/"
-_HEADER = "batch.json"
+HEADER = "batch.json"
 _SEGMENT = re.compile(r"(\d{8})(?:-(\d{8}))?(?:\.[0-9a-f]{8})?\.jsonl")
 _MERGED = 100  # segments in one merge: a batch of 10,000 leaves some hundred objects at most
 _READERS = 16
@@ -66,12 +66,12 @@ class Segments:
 
         :raises InvalidRequest: something else lies there.
         """
-        uri = self._bucket.uri(_HEADER)
+        uri = self._bucket.uri(HEADER)
         self._refuse_strangers()
-        if _HEADER not in self._listed:
+        if HEADER not in self._listed:
             return None
         try:
-            return Header.model_validate_json(self._read(_HEADER))
+            return Header.model_validate_json(self._read(HEADER))
         except ValidationError:
             advice = "Choose another persist_to, or update airflow-provider-qwenimage to read it."
             raise InvalidRequest(
@@ -81,12 +81,12 @@ class Segments:
     def _refuse_strangers(self) -> None:
         """Refuse a folder that holds what no journal of this provider writes: a bucket is shared."""
         # Consoles make a folder by an empty object of its name.
-        others = [name for name in self._listed if name not in ("", _HEADER, *self._names)]
-        owner = _HEADER in self._listed
+        others = [name for name in self._listed if name not in ("", HEADER, *self._names)]
+        owner = HEADER in self._listed
         strange = others or ([] if owner else self._names)
         if not strange:
             return
-        what = "is no journal's" if others else f"is of a journal without its {_HEADER}"
+        what = "is no journal's" if others else f"is of a journal without its {HEADER}"
         raise InvalidRequest(
             "persist_to",
             f"{self._bucket.uri(strange[0])} {what}, and the journal of this batch would lie there",
@@ -95,10 +95,10 @@ class Segments:
 
     def begin(self, header: Header) -> None:
         """Write whose journal it is; the segments that lay there before are deleted, and nothing else."""
-        for name in (*self._names, *(name for name in self._listed if name == _HEADER)):
+        for name in (*self._names, *(name for name in self._listed if name == HEADER)):
             self._bucket.delete(name)
         self._names, self._last, self._open = [], 0, []
-        if not self._put(_HEADER, header.model_dump_json().encode() + b"\n"):
+        if not self._put(HEADER, header.model_dump_json().encode() + b"\n"):
             raise self._contested()
 
     def entries(self) -> dict[int, Entry]:
@@ -213,6 +213,13 @@ def _order(name: str) -> tuple[int, str]:
 def _numbers(name: str) -> list[str]:
     match = _SEGMENT.fullmatch(name)
     return [number for number in match.groups() if number] if match else ["0"]
+
+
+def segments_after(names: Iterable[str], number: int) -> list[tuple[int, str]]:
+    """Return number and name of the segments that were written after one, in order: for who looks on."""
+    segments = sorted((name for name in names if _SEGMENT.fullmatch(name)), key=_order)
+    numbered = ((_order(name)[0], name) for name in segments)
+    return [(last, name) for last, name in numbered if last > number]
 
 
 def line_of(entry: Entry) -> bytes:

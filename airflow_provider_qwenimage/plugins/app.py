@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request, Response  # noqa: TID253
 
-from airflow_provider_qwenimage.plugins import images, manifests
+from airflow_provider_qwenimage.plugins import images, manifests, zips
 from airflow_provider_qwenimage.plugins.access import may_read_xcom
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class _Gallery(FastAPI):
 app = _Gallery(title="Qwen Image gallery", docs_url=None, redoc_url=None, openapi_url=None)
 app.include_router(images.router)
 app.include_router(manifests.router)
+app.include_router(zips.router)
 
 
 @app.middleware("http")

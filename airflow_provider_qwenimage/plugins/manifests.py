@@ -1,4 +1,4 @@
-"""The route of manifests: as they lie in the bucket, or by pages."""
+"""The routes of sets: a manifest as it lies in the bucket, or by pages; what is stored before there is one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response  # noqa: TID253
 from starlette.concurrency import run_in_threadpool  # noqa: TID253
-from starlette.responses import StreamingResponse  # noqa: TID253
+from starlette.responses import JSONResponse, StreamingResponse  # noqa: TID253
 
 from airflow_provider_qwenimage.plugins import serving
 from airflow_provider_qwenimage.plugins.access import TheInstance, api, may_read_xcom, records
@@ -36,6 +36,24 @@ async def manifest(
         return await run_in_threadpool(_manifest, recorded.manifest, of, recorded, page)
     except serving.NotServed as error:
         raise HTTPException(404, str(error)) from error
+
+
+@router.get("/unfinished")
+async def unfinished(request: Request, of: TheInstance, after: Annotated[int, Query(ge=0)] = 0) -> Response:
+    """
+    Serve what a batch without a manifest stored.
+
+    :param after: what an earlier answer told, for what was stored since.
+    """
+    recorded = await records.of(of, api(request))
+    found = recorded.unfinished
+    if found is None:
+        raise HTTPException(404, "This task instance has no journal that can be read.")
+    try:
+        part = await run_in_threadpool(found.part, after, of)
+    except serving.NotServed as error:
+        raise HTTPException(404, str(error)) from error
+    return JSONResponse({"images": part.images, "after": part.after, "more": part.more})
 
 
 def _manifest(uri: str, instance: Instance, recorded: Recorded, page: int | None) -> Response:

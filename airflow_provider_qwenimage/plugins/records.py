@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool  # noqa: TID253
 
 from airflow_provider_qwenimage.plugins import serving
 from airflow_provider_qwenimage.plugins.listing import Digests, is_digest
+from airflow_provider_qwenimage.plugins.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,12 +61,14 @@ class Recorded:
     :param manifest: the manifest's URI.
     :param listing: what it lists, where nothing else says what there is.
     :param aws_conn_id: the connection it stored them with.
+    :param unfinished: where a batch tells what it has stored, while nothing else says so.
     """
 
     images: Digests
     manifest: str | None
     aws_conn_id: str | None
     listing: Listing | None = None
+    unfinished: Unfinished | None = None
 
 
 class Records:
@@ -83,7 +86,7 @@ class Records:
         now = time.monotonic()
         until, recorded = self._kept.get(instance, (0.0, None))
         if recorded is None or until < now or (uri is not None and recorded.images.get(uri) is None):
-            recorded = await _read(instance, api, known=recorded.listing if recorded else None)
+            recorded = await _read(instance, api, known=recorded)
             self._keep(instance, recorded)
         return recorded
 
@@ -97,20 +100,37 @@ class Records:
         return sum(len(recorded.images) for _, recorded in self._kept.values())
 
 
-async def _read(instance: Instance, api: RestApi, *, known: Listing | None) -> Recorded:
+async def _read(instance: Instance, api: RestApi, *, known: Recorded | None) -> Recorded:
     stored = await _xcom(instance, "stored", api)
     manifest = await _xcom(instance, "manifest", api)
     named = manifest.get("uri") if isinstance(manifest, dict) else None
     uri = str(named) if _is_text(named) else None
+    fields = await _rendered(instance, api)
+    aws_conn_id = _aws_conn_id(fields)
     if not isinstance(stored, list) and uri is None:
-        return Recorded(images=Digests(), manifest=None, aws_conn_id=None)
-    aws_conn_id = await _aws_conn_id(instance, api)
+        return await run_in_threadpool(_unfinished, instance, fields.get("persist_to"), aws_conn_id, known)
     if isinstance(stored, list):
         return Recorded(images=Digests(_digests(stored)), manifest=uri, aws_conn_id=aws_conn_id)
     # Large sets push their manifest only; it names its task, so it is as good as the task's own word.
-    listing = await run_in_threadpool(_listed, str(uri), instance, aws_conn_id, known)
+    listing = await run_in_threadpool(
+        _listed, str(uri), instance, aws_conn_id, known.listing if known else None
+    )
     images = listing.digests if listing else Digests()
     return Recorded(images=images, manifest=uri, aws_conn_id=aws_conn_id, listing=listing)
+
+
+def _unfinished(instance: Instance, prefix: Any, aws_conn_id: str | None, known: Recorded | None) -> Recorded:
+    """Return what the journal of a batch tells; nothing where it has none, or none that can be read."""
+    found = known.unfinished if known else None
+    if found is None or (found.prefix, found.aws_conn_id) != (prefix, aws_conn_id):
+        found = Unfinished(prefix, aws_conn_id) if _is_text(prefix) else None
+    if found is not None:
+        try:
+            found.read(instance)
+        except serving.NotServed:
+            found = None
+    images = found.digests if found else Digests()
+    return Recorded(images=images, manifest=None, aws_conn_id=aws_conn_id, unfinished=found)
 
 
 def _digests(stored: list[Any]) -> Iterator[tuple[str, str]]:
@@ -136,11 +156,16 @@ async def _xcom(instance: Instance, key: str, api: RestApi) -> Any:
         return None
 
 
-async def _aws_conn_id(instance: Instance, api: RestApi) -> str | None:
-    """Return the connection the task named; its rendered fields are kept for the latest runs only."""
+async def _rendered(instance: Instance, api: RestApi) -> dict[str, Any]:
+    """Return the task's arguments as they were rendered; Airflow keeps them for the latest runs only."""
     mapped = (str(instance.map_index),) if instance.map_index >= 0 else ()
     details = await api.get(*instance.path, *mapped) or {}
-    fields = details.get("rendered_fields") or {}
+    fields = details.get("rendered_fields")
+    return fields if isinstance(fields, dict) else {}
+
+
+def _aws_conn_id(fields: dict[str, Any]) -> str | None:
+    """Return the connection the task named."""
     if "aws_conn_id" not in fields:
         return _configured()
     named = fields["aws_conn_id"]

@@ -82,7 +82,7 @@ def image(uri: str, *, sha256: str, aws_conn_id: str | None) -> ServedImage:
     :raises NotServed: it is gone, another by now, or no image.
     """
     stored = _open(uri, aws_conn_id)
-    with _told(uri):
+    with told(uri):
         head = stored.head(_HEAD)
     kind = content_type(head)
     if stored.sha256 == sha256 and kind is not None:
@@ -98,7 +98,7 @@ def listing(uri: str, *, owner: Instance, aws_conn_id: str | None, known: Listin
     :param known: what it listed when it was read last; it is not read again where it is the same.
     :raises NotServed: it is gone, or is no manifest of that task instance.
     """
-    with _open(uri, aws_conn_id) as stored, _told(uri):
+    with _open(uri, aws_conn_id) as stored, told(uri):
         if known is not None and known.etag == stored.etag != "":
             return known
         if stored.size > _MANIFEST_LIMIT:
@@ -116,7 +116,7 @@ def page(uri: str, number: int, *, of: Listing, aws_conn_id: str | None) -> byte
     :raises NotServed: it is another manifest by now.
     """
     span = of.starts[number], of.starts[number + 1]
-    with _open(uri, aws_conn_id, span=span) as stored, _told(uri):
+    with _open(uri, aws_conn_id, span=span) as stored, told(uri):
         text = b"[" + stored.head(span[1] - span[0]).rstrip(b", \t\r\n") + b"]"
         if stored.etag != of.etag or not of.digests.hold(text):
             raise NotAManifest("it is another by now")
@@ -137,23 +137,26 @@ def manifest(uri: str, *, of: Listing, aws_conn_id: str | None) -> StoredObject:
 
 
 def _open(uri: str, aws_conn_id: str | None, *, span: tuple[int, int] | None = None) -> StoredObject:
-    with _told(uri):
-        try:
-            return _s3(aws_conn_id, int(time.monotonic() // _RENEWED)).open(uri, span=span)
-        except AirflowNotFoundException as error:
-            raise NotServed(uri, f"the API server knows no connection {aws_conn_id}") from error
+    with told(uri):
+        return client(aws_conn_id).open(uri, span=span)
 
 
 @contextmanager
-def _told(uri: str) -> Iterator[None]:
+def told(uri: str) -> Iterator[None]:
     """Give whatever is wrong with an object one and the same name."""
     try:
         yield
+    except AirflowNotFoundException as error:
+        raise NotServed(uri, f"the API server does not know its connection: {error}") from error
     except (TransferError, InvalidRequest, NotAManifest) as error:
         raise NotServed(uri, error) from error
 
 
-@lru_cache(maxsize=_CONNECTIONS)
-def _s3(aws_conn_id: str | None, _: int) -> S3:
+def client(aws_conn_id: str | None) -> S3:
     """Return a client that is kept for a while: making one costs more than reading an image."""
+    return _kept(aws_conn_id, int(time.monotonic() // _RENEWED))
+
+
+@lru_cache(maxsize=_CONNECTIONS)
+def _kept(aws_conn_id: str | None, _: int) -> S3:
     return S3(aws_conn_id)

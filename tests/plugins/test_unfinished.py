@@ -1,0 +1,117 @@
+"""What a batch has stored is shown before it is finished: its journal tells, under the prefix that Airflow recorded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_qwenimage.plugins import access
+from plugins.people import BEN
+
+PREFIX = "gallery/batch/"
+
+
+@pytest.fixture
+def unfinished(anna, server):
+    """The run of ``batch`` as if its manifest were not pushed yet."""
+    from airflow.models.xcom import XComModel
+    from airflow.settings import Session
+
+    (run,) = anna.get("/api/v2/dags/batch/dagRuns").raise_for_status().json()["dag_runs"]
+    of = {"dag_id": "batch", "run_id": run["dag_run_id"], "task_id": "store"}
+
+    def rename(key, new):
+        xcoms = XComModel.__table__
+        with Session() as session:
+            session.execute(
+                xcoms.update().where(xcoms.c.dag_id == "batch", xcoms.c.key == key).values(key=new)
+            )
+            session.commit()
+        access.records._kept.clear()
+
+    rename("manifest", "manifest_later")
+    yield of
+    rename("manifest_later", "manifest")
+
+
+def test_what_is_stored_is_told_with_its_cost_and_served(anna, unfinished):
+    part = anna.get("/qwenimage/unfinished", params=unfinished).raise_for_status().json()
+    assert [image["prompt"] for image in part["images"]] == ["a mug", "a lamp"]
+    assert part["more"] is False
+    for image in part["images"]:
+        for page in ("image", "thumbnail"):
+            answer = anna.get(f"/qwenimage/{page}", params={**unfinished, "uri": image["uri"]})
+            assert (answer.status_code, answer.headers["content-type"][:6]) == (200, "image/")
+    again = anna.get("/qwenimage/unfinished", params={**unfinished, "after": part["after"]}).json()
+    assert again == {"images": [], "after": part["after"], "more": False}
+
+
+def test_no_other_object_under_the_prefix_is_served(anna, unfinished):
+    for name in ("manifest.json", "journal/batch.json", "nothing.png"):
+        query = {**unfinished, "uri": f"s3://{PREFIX}{name}"}
+        assert anna.get("/qwenimage/image", params=query).status_code == 404
+
+
+def journal(s3):
+    client = s3.client()
+    listed = client.list_objects_v2(Bucket="gallery", Prefix="batch/journal/")["Contents"]
+    return client, {
+        entry["Key"]: client.get_object(Bucket="gallery", Key=entry["Key"])["Body"].read() for entry in listed
+    }
+
+
+def changed_header(**origin):
+    def change(text):
+        header = json.loads(text)
+        return json.dumps({**header, "origin": {**header["origin"], **origin}}).encode()
+
+    return "batch.json", change
+
+
+DOCTORED = {
+    "of another Dag": changed_header(dag_id="secrets"),
+    "of another task": changed_header(task_id="other"),
+    "no header": ("batch.json", lambda _: b"[]"),
+    "no entries": (".jsonl", lambda _: b"{}\n"),
+    "not UTF-8": (".jsonl", lambda _: b"\xff\xfe\n"),
+}
+
+
+@pytest.mark.parametrize("kind", DOCTORED)
+def test_a_doctored_journal_shows_nothing(anna, unfinished, rclone_s3, kind):
+    ending, change = DOCTORED[kind]
+    client, kept = journal(rclone_s3)
+    try:
+        for key, text in kept.items():
+            if key.endswith(ending):
+                client.put_object(Bucket="gallery", Key=key, Body=change(text))
+        access.records._kept.clear()
+        assert anna.get("/qwenimage/unfinished", params=unfinished).status_code == 404
+    finally:
+        for key, text in kept.items():
+            client.put_object(Bucket="gallery", Key=key, Body=text)
+
+
+def test_an_image_elsewhere_that_a_journal_names_is_left_out(anna, unfinished, rclone_s3, shown):
+    client, kept = journal(rclone_s3)
+    (key,) = [key for key in kept if key.endswith(".jsonl")]
+    foreign = json.loads(kept[key].splitlines()[0])
+    foreign["images"][0] |= {"uri": shown.stored[0]["uri"], "sha256": shown.stored[0]["sha256"]}
+    try:
+        client.put_object(Bucket="gallery", Key=key, Body=json.dumps(foreign).encode() + b"\n")
+        access.records._kept.clear()
+        assert anna.get("/qwenimage/unfinished", params=unfinished).json()["images"] == []
+        query = {**unfinished, "uri": shown.stored[0]["uri"]}
+        assert anna.get("/qwenimage/image", params=query).status_code == 404
+    finally:
+        client.put_object(Bucket="gallery", Key=key, Body=kept[key])
+
+
+def test_it_is_for_who_may_read_the_dag(as_user, unfinished):
+    assert as_user(BEN).get("/qwenimage/unfinished", params=unfinished).status_code == 403
+    assert as_user(None).get("/qwenimage/unfinished", params=unfinished).status_code == 401
+
+
+def test_a_task_without_a_journal_has_none(anna, shown):
+    assert anna.get("/qwenimage/unfinished", params=shown.query(uri=None)).status_code == 404

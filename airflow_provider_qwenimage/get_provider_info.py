@@ -235,6 +235,7 @@ def get_provider_info() -> dict[str, Any]:
                     f"{_PACKAGE}.operators.qwenimage",
                     f"{_PACKAGE}.operators.batch",
                     f"{_PACKAGE}.operators.campaign",
+                    f"{_PACKAGE}.operators.approval",
                 ],
             }
         ],

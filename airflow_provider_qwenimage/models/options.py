@@ -125,6 +125,15 @@ class CampaignOptions(BaseModel):
     manifest_format: Literal["json", "parquet"] = "json"
 
 
+class ApprovalOptions(BaseModel):
+    """The arguments of ``QwenImageApprovalOperator`` that are numbers; it explains them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    minimum: Annotated[Annotated[int, Field(ge=0)], WholeNumber] = 1
+    maximum: Annotated[Annotated[int, Field(ge=1)] | None, WholeNumber, BlankIsNone] = None
+
+
 class StoreOptions(BaseModel):
     """
     Where images go and what may stand in their way; text of templates is coerced.

@@ -39,7 +39,7 @@ class Attempt:
     """
     One stay of a task on a worker.
 
-    :param state: ``success``, ``failed``, ``up_for_retry``, ``deferred`` or ``skipped``.
+    :param state: ``success``, ``failed``, ``up_for_retry``, ``deferred``, ``awaiting_input`` or ``skipped``.
     :param xcoms: all this task instance has pushed, as a consumer would pull it; not the addresses of its links.
     :param retry_delay: seconds the retry policy asked for, ``None`` when Airflow's own delay holds.
     :param trigger: rebuilt from what was stored, as the triggerer does it.
@@ -133,8 +133,8 @@ class InMemoryAirflow:
     def _enter(self, task: Any, map_index: int) -> str:
         ti_id = self._tries.get((task.task_id, map_index))
         row = self.api.rows[ti_id] if ti_id else TaskRow(task.task_id, map_index, task.retries, task.retries)
-        if row.state == "deferred":
-            raise AssertionError(f"{task.task_id} is deferred: give its trigger to fire() first")
+        if row.state in ("deferred", "awaiting_input"):
+            raise AssertionError(f"{task.task_id} is {row.state}: fire() its trigger, or answer() it first")
         if ti_id is None or row.next_method is None:
             ti_id, row.try_number = str(uuid4()), row.try_number + 1
         self._tries[task.task_id, map_index] = ti_id
@@ -157,6 +157,30 @@ class InMemoryAirflow:
                 row.next_kwargs = {**(row.next_kwargs or {}), "event": serialize(payload)}
         row.state = "scheduled"
         return payload
+
+    def question(self, task: Any, *, map_index: int = -1) -> dict[str, Any]:
+        """Return what a person is asked by a task that waits for an answer."""
+        return self.api.questions[self._tries[task.task_id, map_index]]
+
+    def answer(
+        self, task: Any, option: str, *, map_index: int = -1, by: str | None = "anna", **params: Any
+    ) -> None:
+        """Answer as Airflow 3.3's server does it; ``by=None`` is the default that a timeout takes."""
+        event = {
+            "chosen_options": [option],
+            "params_input": params,
+            "responded_at": datetime(2026, 11, 21, 12, tzinfo=UTC),
+            "responded_by_user": {"id": by, "name": by} if by else None,
+            "timedout": by is None,
+        }
+        self.resume(task, event, map_index=map_index)
+
+    def resume(self, task: Any, event: dict[str, Any], *, map_index: int = -1) -> None:
+        """Let a task that waits for a person go on with an event."""
+        row = self.row(task, map_index)
+        assert row.state == "awaiting_input", row.state
+        row.next_kwargs = {**(row.next_kwargs or {}), "event": serialize(event)}
+        row.state = "scheduled"
 
     def run_to_end(self, task: Any, *, map_index: int = -1) -> Attempt:
         """Run every try of a task and every trigger between them; return the last attempt."""

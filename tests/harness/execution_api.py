@@ -58,6 +58,7 @@ class ExecutionApi:
         ] = {}  # by the id of the try: retries get a new one, deferrals keep theirs
         self.xcoms: dict[tuple[str, int], dict[str, Any]] = {}
         self.state_store: dict[tuple[str, int], dict[str, Any]] = {}
+        self.questions: dict[str, dict[str, Any]] = {}  # what people are asked, by the id of the try
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         kind, *parts = (
@@ -108,6 +109,11 @@ class ExecutionApi:
         elif what == "validate-inlets-and-outlets":
             return httpx.Response(200, json={"inactive_assets": []})
         return httpx.Response(200, json={"ok": True})
+
+    def _hitlDetails(self, request: httpx.Request, ti_id: str) -> httpx.Response:  # noqa: N802 - Airflow's word
+        """Take a question; asked again, it stays as it was and loses its answer."""
+        question = self.questions.setdefault(ti_id, json.loads(request.content))
+        return httpx.Response(201, json=question)
 
     def _connections(self, _: httpx.Request, conn_id: str) -> httpx.Response:
         if conn_id not in self.connections:

@@ -22,10 +22,8 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(RUN) -m demo
 
-# The gallery's tests hold a whole API server in their process, and want it to themselves.
 test: $(READY)
-	$(RUN) -m pytest -n 2 --ignore tests/plugins $(COVERAGE) $(ARGS)
-	$(RUN) -m pytest -n 2 tests/plugins
+	$(RUN) -m pytest -n 2 $(COVERAGE) $(ARGS)
 
 test-e2e: $(VENV)/.e2e
 	@.ci/packages exiftool

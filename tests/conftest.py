@@ -12,6 +12,11 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if __name__ == "conftest":  # to pytest it is tests.conftest
+    raise ImportError(
+        "It would give this process a second Airflow home: ask for its fixtures, import nothing of it."
+    )
+
 # Airflow reads its home when it is first imported, and other machines' settings must not reach the tests.
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="qwenimage-tests-")
 

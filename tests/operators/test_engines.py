@@ -12,7 +12,6 @@ from airflow_provider_qwenimage.gateway.connection import read
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
-from conftest import SIMULATOR_KEY
 from harness import InMemoryAirflow
 from operators.pictures import picture, served
 
@@ -97,7 +96,7 @@ def test_a_relative_url_is_fetched_with_the_key(engine, qwenimage_connection, mo
     assert attempt.error is None
     (uri,) = attempt.result
     assert read_object(moto_s3, uri)["ContentType"] == "image/png"
-    assert SIMULATOR_KEY not in str(attempt.xcoms)
+    assert engine.state.settings.key not in str(attempt.xcoms)
 
 
 def test_the_transfer_fetches_a_relative_url_with_the_key_too(engine, qwenimage_connection, prefix):

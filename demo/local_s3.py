@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_provider_qwenimage.testing.s3 import S3Server
 from demo.processes import ServiceFailed, service
 
 if TYPE_CHECKING:
@@ -28,43 +28,15 @@ class Tls(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class LocalS3:
+@dataclass(frozen=True)
+class LocalS3(S3Server):
     """
-    An S3 server and the key to it.
+    An S3 server on this machine.
 
-    :param url: its endpoint.
     :param folder: where the buckets are folders; ``None`` when it keeps them in memory.
-    :param verify: the bundle its certificate is checked against, where it speaks TLS.
     """
 
-    url: str
-    access_key: str
-    secret_key: str = field(repr=False)
     folder: Path | None = None
-    verify: str | None = None
-
-    @property
-    def connection(self) -> str:
-        """The Airflow connection to it, as ``AIRFLOW_CONN_*`` takes it."""
-        extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
-        if self.verify:
-            extra["verify"] = self.verify
-        fields = {"conn_type": "aws", "login": self.access_key, "password": self.secret_key, "extra": extra}
-        return json.dumps(fields)
-
-    def client(self) -> Any:
-        """Return a boto3 client for it."""
-        import boto3
-
-        return boto3.client(  # type: ignore[no-untyped-call]
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            verify=self.verify,
-        )
 
 
 def rclone_program() -> str:

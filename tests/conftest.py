@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import shutil
 import sys
@@ -51,10 +50,14 @@ import pytest  # noqa: E402
 from airflow.sdk import DAG, timezone  # noqa: E402
 from airflow.sdk.api.client import Client as AirflowsOwnClient  # noqa: E402
 
+from airflow_provider_qwenimage.testing.local import connection  # noqa: E402
 from demo.local_s3 import LocalS3, serving  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from airflow_provider_qwenimage.simulator.server import Simulator
+    from airflow_provider_qwenimage.testing.s3 import S3Server
 
 SIMULATOR_KEY = "sk-simulator-key"
 
@@ -112,22 +115,11 @@ def dag() -> DAG:
     return DAG("harness", schedule=None, start_date=timezone.datetime(2026, 1, 1))
 
 
-@pytest.fixture(scope="session")
-def _gateway() -> Iterator[Any]:
-    from airflow_provider_qwenimage.simulator import running
-
-    with running(key=SIMULATOR_KEY) as gateway:
-        yield gateway
-
-
 @pytest.fixture
-def simulator(_gateway: Any) -> Iterator[Any]:
-    """The local gateway, nothing counted, no fault armed; what a test sets on it ends with the test."""
-    settings = vars(_gateway.state.settings)
-    before = dict(settings)
-    _gateway.state.reset()
-    yield _gateway
-    settings.update(before)
+def simulator(qwenimage_simulator: Simulator) -> Simulator:
+    """The simulator of users' tests, with a key that a test can look for where it must not be."""
+    qwenimage_simulator.state.settings.key = SIMULATOR_KEY
+    return qwenimage_simulator
 
 
 @pytest.fixture
@@ -142,28 +134,17 @@ def qwenimage_connection(request: pytest.FixtureRequest) -> Callable[..., str]:
         password: str = SIMULATOR_KEY,
         **extra: Any,
     ) -> str:
-        host = host or f"{request.getfixturevalue('simulator').url}/{gateway}"
-        # The simulator's images lie on loopback, which the provider refuses unless it is told otherwise.
-        extra = {"gateway": gateway, "allow_private_hosts": True, **extra}
-        fields = {"conn_type": "qwenimage", "host": host, "password": password, "extra": extra}
-        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(fields)
+        host = host or request.getfixturevalue("simulator").base(gateway)
+        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = connection(host, password, gateway=gateway, **extra)
         return conn_id
 
     return make
 
 
 @pytest.fixture(scope="session")
-def moto_s3() -> Iterator[LocalS3]:
-    """An S3 server in memory that honours conditional writes."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield LocalS3(url=f"http://{host}:{port}", access_key="testing", secret_key="testing-secret")
-    finally:
-        server.stop()
+def moto_s3(qwenimage_s3: S3Server) -> LocalS3:
+    """An S3 server in memory that honours conditional writes: the one of users' tests."""
+    return LocalS3(**vars(qwenimage_s3))
 
 
 @pytest.fixture(scope="session")

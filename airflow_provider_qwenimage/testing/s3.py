@@ -1,0 +1,64 @@
+"""An S3 server for tests, and how Airflow is told of it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """
+    An S3 server and the key to it.
+
+    :param url: its endpoint.
+    :param access_key: the key's id.
+    :param secret_key: the key.
+    :param verify: the bundle its certificate is checked against, where it speaks TLS.
+    """
+
+    url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    verify: str | None = None
+
+    @property
+    def connection(self) -> str:
+        """The Airflow connection to it, as ``AIRFLOW_CONN_*`` takes it."""
+        extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
+        if self.verify:
+            extra["verify"] = self.verify
+        fields = {"conn_type": "aws", "login": self.access_key, "password": self.secret_key, "extra": extra}
+        return json.dumps(fields)
+
+    def client(self) -> Any:
+        """Return a boto3 client for it."""
+        import boto3
+
+        return boto3.client(  # type: ignore[no-untyped-call]
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            verify=self.verify,
+        )
+
+
+@contextmanager
+def serving() -> Iterator[S3Server]:
+    """Serve S3 from memory on loopback while the block runs; it honours conditional writes."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield S3Server(f"http://{host}:{port}", "testing", "testing-secret")
+    finally:
+        server.stop()

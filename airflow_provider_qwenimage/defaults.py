@@ -10,6 +10,8 @@ POLL_INTERVAL = 5.0  # seconds; a job takes 10 to 120 s (A-w26), a poll is free
 JOB_TIMEOUT = 3600.0  # seconds; images take 1 to 2 minutes (A-w26), a queue at the vendor may be long
 LONGEST_WAIT = 900.0  # seconds a task waits on its worker for its turn in the account
 READ_TIMEOUT = 600.0  # seconds; what the vendor advises for several images or under load (2026-11)
+# As in pyproject.toml, from where Airflow's page *Providers* takes it.
+DOCUMENTATION = "https://airflow-provider-qwenimage.github.io/airflow-provider-qwenimage/latest/"
 
 # How a stored set is laid out unless its author says otherwise.
 IfExists = Literal["skip", "replace", "fail"]

@@ -11,6 +11,7 @@ from typing import Any
 
 _PACKAGE = "airflow_provider_qwenimage"
 _IMAGES = "Qwen Image"
+_GUIDES = ("generate", "edit", "sequence", "translate", "batch", "campaign", "decorator", "testing")
 _S3 = "Amazon Simple Storage Service (S3)"  # the integration's name in the amazon provider
 
 # In the order of catalog/gateways.toml; a test compares them.
@@ -178,6 +179,14 @@ _CONFIG: dict[str, Any] = {
             "example": "/run/secrets/c2pa.key",
             "default": "",
         },
+        "documentation_url": {
+            "description": "Where the documentation is that the link Documentation of a task and the last line of a "
+            "failed one lead to; a copy of yours, where the network has no other. Empty: no links.",
+            "version_added": "0.2.0",
+            "type": "string",
+            "example": "https://docs.example/qwenimage/",
+            "default": "https://airflow-provider-qwenimage.github.io/airflow-provider-qwenimage/latest/",
+        },
         "gallery_aws_conn_id": {
             "description": "With which AWS connection the API server shows the images of runs so old that Airflow "
             "no longer knows the connection of their task.",
@@ -223,7 +232,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _IMAGES,
                 "external-doc-url": "https://www.alibabacloud.com/help/en/model-studio/qwen-image-api",
-                "tags": ["generative-ai"],
+                "how-to-guide": [f"/docs/{page}.md" for page in _GUIDES],
+                "tags": ["ai", "alibaba", "generative-ai"],
             }
         ],
         "connection-types": [_CONNECTION],
@@ -249,6 +259,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "source-integration-name": _IMAGES,
                 "target-integration-name": _S3,
+                "how-to-guide": "/docs/transfer.md",
                 "python-module": f"{_PACKAGE}.transfers.qwenimage_to_s3",
             }
         ],
@@ -256,6 +267,7 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.operators.links.ImagesLink",
             f"{_PACKAGE}.operators.links.ManifestLink",
             f"{_PACKAGE}.operators.links.BucketLink",
+            f"{_PACKAGE}.operators.links.DocumentationLink",
         ],
         "task-decorators": [
             {

@@ -14,7 +14,7 @@ import airflow_provider_qwenimage
 ROOT = Path(airflow_provider_qwenimage.__file__).parent
 CHAIN = (
     ("exceptions", "redaction", "defaults", "get_provider_info", ""),
-    ("contact_sheet", "simulator", "testing"),
+    ("contact_sheet", "documentation", "simulator", "testing"),
     ("models",),
     ("catalog", "telemetry"),
     ("wire",),

@@ -6,12 +6,15 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
+import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
 import airflow
 import jsonschema
 import pytest
+import yaml
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk._shared.secrets_masker import DEFAULT_SENSITIVE_FIELDS
@@ -19,9 +22,12 @@ from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_qwenimage as package
 from airflow_provider_qwenimage import catalog
+from airflow_provider_qwenimage.defaults import DOCUMENTATION
 from airflow_provider_qwenimage.gateway.connection import Extras
 from airflow_provider_qwenimage.get_provider_info import get_provider_info
+from packages.contents import broken_links
 
+ROOT = Path(__file__).parent.parent
 KINDS = {"hooks": BaseHook, "operators": BaseOperator, "triggers": BaseTrigger, "transfers": BaseOperator}
 INFO = get_provider_info()
 (CONNECTION,) = INFO["connection-types"]
@@ -76,6 +82,36 @@ def test_every_section_follows_airflows_strict_schema():
     assert set(CONNECTION) <= set(known), "Airflow ignores keys it does not know, without a word"
     for field in CONNECTION["conn-fields"].values():
         assert set(field) <= set(known["conn-fields"]["additionalProperties"]["properties"])
+
+
+def test_all_of_it_follows_the_schema_that_airflow_checks_installed_providers_with():
+    path = Path(airflow.__file__).parent / "provider_info.schema.json"
+    jsonschema.validate(INFO, json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_every_guide_is_a_page_of_the_repository():
+    (integration,) = INFO["integrations"]
+    guides = [*integration["how-to-guide"], *(transfer["how-to-guide"] for transfer in INFO["transfers"])]
+    assert [guide for guide in guides if not (ROOT / guide.lstrip("/")).is_file()] == []
+
+
+def test_the_documentation_is_at_one_address():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    site = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506  tags of the site's icons are only text
+    urls = project["project"]["urls"]
+    told = INFO["config"]["qwenimage"]["options"]["documentation_url"]["default"]
+    assert {told, urls["Documentation"], site["site_url"]} == {DOCUMENTATION}
+    assert site["repo_url"] == urls["Repository"]
+
+
+def test_every_link_of_the_readme_leads_somewhere_from_a_package_index():
+    # As the build hook does it, which tests/packages looks at in the built wheel.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for rule in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(rule["pattern"], rule["replacement"].replace("$HFPR_VERSION", "1.0"), text)
+    assert broken_links(text, project["project"]["urls"]["Repository"], "1.0") == []
+    assert len(re.findall(r"\]\(https://github\.com/[^)]+/docs/", text)) > 10
 
 
 def test_the_package_name_is_the_distributions():

@@ -7,6 +7,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
 
+from airflow_provider_qwenimage.documentation import address
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -62,7 +64,29 @@ class BucketLink(BaseOperatorLink):
         return f"https://console.{domain}/s3/buckets/{place.netloc}?{query}" if domain else _NOWHERE
 
 
-LINKS = (ImagesLink(), ManifestLink(), BucketLink())
+class DocumentationLink(BaseOperatorLink):
+    """The page of the documentation about this operator."""
+
+    name: ClassVar[str] = "Documentation"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Return the address of the page, nothing where the deployment shows none."""
+        # A subclass of an author's is documented where what it extends is.
+        return address(
+            next(_PAGES[kind.__name__] for kind in type(operator).__mro__ if kind.__name__ in _PAGES)
+        )
+
+
+LINKS = (ImagesLink(), ManifestLink(), BucketLink(), DocumentationLink())
+_PAGES = {
+    "QwenImageEditOperator": "edit",
+    "QwenImageSequenceOperator": "sequence",
+    "QwenImageTranslateOperator": "translate",
+    "QwenImageBatchOperator": "batch",
+    "QwenImageToS3Operator": "transfer",
+    "QwenImageGenerateOperator": "generate",
+    "BaseOperator": "",
+}
 
 
 def _manifest(operator: BaseOperator) -> str | None:

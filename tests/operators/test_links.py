@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from airflow_provider_qwenimage.defaults import DOCUMENTATION
 from airflow_provider_qwenimage.models.manifest import Outcome
-from airflow_provider_qwenimage.operators.links import BucketLink, ImagesLink, ManifestLink
+from airflow_provider_qwenimage.operators import links
+from airflow_provider_qwenimage.operators.links import BucketLink, DocumentationLink, ImagesLink, ManifestLink
+from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
+from operators.test_signatures import OPERATORS
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 class Key:
@@ -71,3 +78,28 @@ def test_amazons_own_s3_has_a_console(ended):
 def test_another_s3_server_has_no_console(ended):
     aws(region_name="us-east-1", endpoint_url="http://127.0.0.1:9000")
     assert BucketLink().get_link(ended, ti_key=Key) == ""
+
+
+@pytest.mark.parametrize(
+    ("operator", "page"), [(QwenImageToS3Operator, "transfer"), (QwenImageEditOperator, "edit")]
+)
+def test_the_documentation_of_an_operator_is_one_click_away(operator, page, dag):
+    class Own(operator):
+        """An author's own form of it, which is documented where ours is."""
+
+    arguments = {"s3_prefix": "s3://bucket/p/"} if page == "transfer" else {"prompt": "p"}
+    for kind in (operator, Own):
+        task = kind(task_id=kind.__name__, images=[], dag=dag, **arguments)
+        assert DocumentationLink().get_link(task, ti_key=Key) == f"{DOCUMENTATION}{page}/"
+
+
+def test_a_deployment_shows_its_own_copy_of_the_documentation_or_none(operator):
+    os.environ["AIRFLOW__QWENIMAGE__DOCUMENTATION_URL"] = "https://docs.example/qwenimage"
+    assert DocumentationLink().get_link(operator, ti_key=Key) == "https://docs.example/qwenimage/transfer/"
+    os.environ["AIRFLOW__QWENIMAGE__DOCUMENTATION_URL"] = ""
+    assert DocumentationLink().get_link(operator, ti_key=Key) == ""
+
+
+def test_every_page_an_operator_leads_to_is_there():
+    assert [page for page in links._PAGES.values() if page and not (DOCS / f"{page}.md").exists()] == []
+    assert {kind.__name__ for kind in OPERATORS} <= set(links._PAGES)

@@ -18,12 +18,15 @@ IfExists = Literal["skip", "replace", "fail"]
 OnError = Literal["fail", "partial"]
 # What becomes of marks of origin: docs/origin.md.
 Provenance = Literal["keep", "require", "label"]
+# ``parquet``: as a table, too, beside ``manifest.json``.
+ManifestFormat = Literal["json", "parquet"]
 
 FILENAME = "{index:03d}-{sha8}.{ext}"
 # Of a batch: the place of an image, which is fixed before the first request, so that a retry writes the same object.
 BATCH_FILENAME = "{index:05d}.{ext}"
 MANIFEST = "manifest.json"  # its presence means the set is complete
 PARTIAL = "manifest.partial.json"  # what is stored of a set that is not
+TABLE = "manifest.parquet"  # the same for a warehouse, where it is asked for
 PENDING = ".pending/"  # answers that Airflow has not taken yet
 MAX_CONCURRENCY = 16  # images under way at once
 BATCH_CONCURRENCY = 8  # requests at the gateway at once

@@ -20,7 +20,7 @@ def plan(job: dict[str, Any], prefix: str) -> Callable[[], Any]:
 
     from airflow_provider_qwenimage.batch.campaign import plan_campaign
     from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-    from airflow_provider_qwenimage.models.options import BatchOptions
+    from airflow_provider_qwenimage.models.options import BatchOptions, CampaignOptions
 
     settings, rows = QwenImageHook().settings, Path(tempfile.mkdtemp(prefix="bench-")) / "rows.csv"
     with rows.open("w", newline="") as file:
@@ -36,7 +36,8 @@ def plan(job: dict[str, Any], prefix: str) -> Callable[[], Any]:
             extra_columns="labels",
             filename="{labels[sku]}.{ext}",
         )
-        found = plan_campaign(requests, options, shards=_SHARDS, defaults={}, settings=settings)
+        campaign = CampaignOptions(persist_to=prefix, shards=_SHARDS)
+        found = plan_campaign(requests, options, campaign, defaults={}, settings=settings)
         assert found.plan.rows == count
 
     few = rows.with_name("few.csv")
@@ -50,6 +51,7 @@ def close(job: dict[str, Any], prefix: str) -> Callable[[], Any]:
     from airflow_provider_qwenimage.batch.closing import close as closed
     from airflow_provider_qwenimage.batch.planning import CampaignPlan, Shard
     from airflow_provider_qwenimage.models.manifest import Manifest, Origin, StoredImage
+    from airflow_provider_qwenimage.models.options import CampaignOptions
     from airflow_provider_qwenimage.storage.s3 import S3
 
     s3, each = S3(), job["count"] // _SHARDS
@@ -80,7 +82,7 @@ def close(job: dict[str, Any], prefix: str) -> Callable[[], Any]:
     campaign = CampaignPlan(shards=tuple(shards))
 
     def run() -> None:
-        found = closed(campaign, prefix=prefix, origin=Origin(dag_id="b"), s3=s3)
+        found = closed(campaign, CampaignOptions(persist_to=prefix), origin=Origin(dag_id="b"), s3=s3)
         assert len(found.uris) == each * _SHARDS
         json.dumps(found.uris)  # as Airflow does
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,15 +14,16 @@ from airflow_provider_qwenimage.batch.planning import SHARDS, Changes, PlanFolde
 from airflow_provider_qwenimage.defaults import BATCH_FILENAME
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.options import BY_FORM
+from airflow_provider_qwenimage.models.partitions import partition_of
 from airflow_provider_qwenimage.storage.s3 import S3, split_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from airflow_provider_qwenimage.batch.items import Item, Row
+    from airflow_provider_qwenimage.batch.items import Item, Row, Taking
     from airflow_provider_qwenimage.batch.planning import CampaignPlan
     from airflow_provider_qwenimage.gateway.connection import Settings
-    from airflow_provider_qwenimage.models.options import BatchOptions
+    from airflow_provider_qwenimage.models.options import BatchOptions, CampaignOptions
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +40,28 @@ class Planned(NamedTuple):
 
 
 def plan_campaign(
-    requests: Any, options: BatchOptions, *, shards: int, defaults: Mapping[str, Any], settings: Settings
+    requests: Any,
+    options: BatchOptions,
+    campaign: CampaignOptions,
+    *,
+    defaults: Mapping[str, Any],
+    settings: Settings,
 ) -> Planned:
     """
     Check every row, cut them into shards and write what each shard is to do.
 
-    :param shards: at most so many are made of new rows.
+    :param options: of its batches.
     :raises InvalidRequest: naming each bad row, or the rows that are not those the campaign was begun with; or it
         asks for more images or money than its author allows.
     """
-    with S3(options.aws_conn_id) as s3, Spool() as spool:
-        folder = PlanFolder(options.persist_to, s3)
+    with ExitStack() as opened:
+        s3, spool = opened.enter_context(S3(options.aws_conn_id)), opened.enter_context(Spool())
+        folder = PlanFolder(options.persist_to, s3, manifest_format=campaign.manifest_format)
         asks, places = Asks(), _Places(options.inputs_from, rows_file(requests))
         rows = _Followed(Columns.of(options).filled(rows_of(requests, s3.open)))
         changes, purse = Changes(folder.rows()), _Purse(options, settings)
-        facts: dict[str, Any] = {"defaults": defaults, "settings": settings, "names": _names(options)}
+        names = _names(options, campaign)
+        facts: dict[str, Any] = {"defaults": defaults, "settings": settings, "names": names}
         for item in checked(rows, asks, allowed=places.allowed, **facts):
             places.add(item)
             changes.look(item, rows.last)
@@ -61,17 +70,17 @@ def plan_campaign(
         changes.refuse(options.persist_to, count=asks.count)
         _allow(asks, options, settings)
         purse.refuse()
-        plan = cut(folder.earlier, spool.images, shards=shards)
+        plan = cut(folder.earlier, spool.images, shards=campaign.shards)
         folder.write(plan, spool)
-        prefix = f"{options.persist_to.rstrip('/')}/{SHARDS}"
-        batches = [
-            {
-                "requests": folder.uri(shard),
-                "persist_to": f"{prefix}{shard.name}/",
-                "inputs_from": places.entries,
-            }
-            for shard in plan.shards
-        ]
+    prefix = f"{options.persist_to.rstrip('/')}/{SHARDS}"
+    batches = [
+        {
+            "requests": folder.uri(shard),
+            "persist_to": f"{prefix}{shard.name}/",
+            "inputs_from": places.entries,
+        }
+        for shard in plan.shards
+    ]
     log.info("%d rows in %d shards", plan.rows, len(plan.shards))
     return Planned(plan, batches)
 
@@ -147,12 +156,26 @@ class _Purse:
         Wallet(self._most, self._settings.currency).refuse_more(self._cost)
 
 
-def _names(options: BatchOptions) -> Any:
-    if options.filename == BATCH_FILENAME:
-        return None
-    from airflow_provider_qwenimage.batch.names import Names
+class _OfPartitions:
+    """Rows of which each is of a partition, beside what else is asked of them."""
 
-    return Names(options.filename)
+    def __init__(self, label: str, names: Taking | None) -> None:
+        self._label, self._names = label, names
+
+    def take(self, item: Item) -> None:
+        """Refuse a row whose images no consumer would be told of."""
+        partition_of(item.request.labels, self._label)
+        if self._names is not None:
+            self._names.take(item)
+
+
+def _names(options: BatchOptions, campaign: CampaignOptions) -> Taking | None:
+    names: Taking | None = None
+    if options.filename != BATCH_FILENAME:
+        from airflow_provider_qwenimage.batch.names import Names
+
+        names = Names(options.filename)
+    return _OfPartitions(campaign.partition_by, names) if campaign.partition_by else names
 
 
 def _allow(asks: Asks, options: BatchOptions, settings: Settings) -> None:

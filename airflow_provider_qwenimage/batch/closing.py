@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.batch.planning import SHARDS
-from airflow_provider_qwenimage.defaults import MANIFEST
+from airflow_provider_qwenimage.defaults import MANIFEST, TABLE
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError, TransferIncomplete
 from airflow_provider_qwenimage.models.manifest import Manifest
+from airflow_provider_qwenimage.models.partitions import Partitions
 from airflow_provider_qwenimage.models.results import Usage
 from airflow_provider_qwenimage.storage.prefix import Bucket
-from airflow_provider_qwenimage.storage.table import TABLE, ImageTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow_provider_qwenimage.batch.planning import CampaignPlan, Shard
     from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
+    from airflow_provider_qwenimage.models.options import CampaignOptions
     from airflow_provider_qwenimage.storage.s3 import S3
+    from airflow_provider_qwenimage.storage.table import ImageTable
 
 _SUMS = ("image_count", "input_tokens", "output_tokens", "total_tokens", "cost")
 
@@ -34,16 +36,20 @@ class Closed:
 
     :param uris: in row order.
     :param labels: those that all images share.
+    :param partitions: those that consumers are told of, where they are told apart.
     """
 
     manifest: str
     uris: list[str] = field(default_factory=list)
     labels: dict[str, str] | None = None
     failures: int = 0
+    partitions: Partitions | None = None
 
     def add(self, image: StoredImage) -> None:
         """Count an image."""
         self.uris.append(image.uri)
+        if self.partitions is not None:
+            self.partitions.add(image.labels)
         if self.labels is None:
             self.labels = dict(image.labels)
         elif self.labels:
@@ -51,25 +57,27 @@ class Closed:
             self.labels = {name: self.labels[name] for name in self.labels if name in same}
 
 
-def close(plan: CampaignPlan, *, prefix: str, origin: Origin, s3: S3, table: bool = False) -> Closed:
+def close(plan: CampaignPlan, options: CampaignOptions, *, origin: Origin, s3: S3) -> Closed:
     """
     Write the manifest of a campaign whose shards are complete.
 
-    :param table: write ``manifest.parquet``, too.
     :raises TransferError: a shard has no manifest, none has an image, or it could not be written.
     """
-    bucket = Bucket(prefix, s3, field="persist_to")
-    closed = Closed(bucket.uri(MANIFEST))
+    bucket = Bucket(options.persist_to, s3, field="persist_to")
+    partitions = Partitions(options.partition_by) if options.partition_by else None
+    closed = Closed(bucket.uri(MANIFEST), partitions=partitions)
     with ExitStack() as files:
         text = files.enter_context(_file())
-        rows = files.enter_context(_file()) if table else None
+        rows = files.enter_context(_file()) if options.manifest_format == "parquet" else None
         _write(plan, bucket, origin, closed, text=text, rows=rows)
         if not closed.uris:
             what = f"None of the {plan.images} images of the campaign came"
             raise TransferIncomplete(what, failures=[], advice="The tasks of its shards say why.")
-        if rows is not None:
-            _put(bucket, TABLE, rows, "application/vnd.apache.parquet")
-        _put(bucket, MANIFEST, text, "application/json")  # last: where it is, the set is complete
+        _put_table(bucket, rows)
+        text.seek(0)
+        digest = hashlib.file_digest(text, "sha256").hexdigest()  # type: ignore[arg-type]
+        # Last: where it is, the set is complete.
+        bucket.put(MANIFEST, text, content_type="application/json", sha256=digest)
     return closed
 
 
@@ -77,10 +85,16 @@ def _file() -> IO[bytes]:
     return tempfile.TemporaryFile(prefix="qwenimage-manifest-")  # closed by whoever opens it
 
 
-def _put(bucket: Bucket, name: str, file: IO[bytes], content_type: str) -> None:
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    bucket.put(name, file, content_type=content_type, sha256=digest)
+def _put_table(bucket: Bucket, rows: IO[bytes] | None) -> None:
+    """Write the table, or remove one that an earlier run left and this one does not renew."""
+    if rows is None and TABLE not in bucket.names():
+        return
+    from airflow_provider_qwenimage.storage.table import drop_table, put_table
+
+    if rows is None:
+        drop_table(bucket)
+    else:
+        put_table(bucket, rows)
 
 
 def _write(
@@ -115,7 +129,11 @@ def _write(
 
 
 def _table(file: IO[bytes] | None) -> AbstractContextManager[ImageTable | None]:
-    return nullcontext() if file is None else ImageTable(file)
+    if file is None:
+        return nullcontext()
+    from airflow_provider_qwenimage.storage.table import ImageTable
+
+    return ImageTable(file)
 
 
 def _moved(image: StoredImage, shard: Shard, plan: CampaignPlan) -> StoredImage:

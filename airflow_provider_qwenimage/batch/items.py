@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_qwenimage.batch.rows import FORMS, rows_in
 from airflow_provider_qwenimage.catalog.rules import check
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_qwenimage.batch.allowed import AllowedInputs
-    from airflow_provider_qwenimage.batch.names import Names
     from airflow_provider_qwenimage.batch.rows import Open
     from airflow_provider_qwenimage.gateway.calls import Plan
     from airflow_provider_qwenimage.gateway.connection import Settings
@@ -50,6 +49,12 @@ class Item(NamedTuple):
     request: Request
     first: int
     fingerprint: str
+
+
+class Taking(Protocol):
+    """Looks at a request beside all others, and refuses one that does not fit among them."""
+
+    def take(self, item: Item) -> None: ...  # noqa: D102
 
 
 @dataclass
@@ -125,7 +130,7 @@ def read_batch(
     defaults: Mapping[str, Any],
     settings: Settings,
     allowed: AllowedInputs | None = None,
-    names: Names | None = None,
+    names: Taking | None = None,
 ) -> Batch:
     """Build and check every request, see ``checked``, and keep them."""
     batch = Batch()
@@ -141,7 +146,7 @@ def checked(
     defaults: Mapping[str, Any],
     settings: Settings,
     allowed: AllowedInputs | None = None,
-    names: Names | None = None,
+    names: Taking | None = None,
 ) -> Iterator[Item]:
     """
     Build and check one request after another; nothing may be sent before the last one was asked for.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airflow_provider_qwenimage.batch.items import Item
+    from airflow_provider_qwenimage.defaults import ManifestFormat
     from airflow_provider_qwenimage.storage.s3 import S3
 
 FOLDER, SHARDS = "plan/", "shards/"
@@ -82,10 +83,12 @@ class PlanFolder:
     What lies under ``plan/``.
 
     :param prefix: of the campaign.
-    :raises InvalidRequest: somebody else keeps something there, or a manifest that is not ours beside it.
+    :param manifest_format: of the manifest that will lie beside it.
+    :raises InvalidRequest: somebody else keeps something there, or a manifest that is not ours beside it, or no table
+        can be written.
     """
 
-    def __init__(self, prefix: str, s3: S3) -> None:
+    def __init__(self, prefix: str, s3: S3, *, manifest_format: ManifestFormat = "json") -> None:
         self._bucket = Bucket(f"{prefix.rstrip('/')}/{FOLDER}", s3, field="persist_to")
         names = self._bucket.names()
         strange = [name for name in names if name not in ("", _PLAN) and not _ROWS.fullmatch(name)]
@@ -96,7 +99,14 @@ class PlanFolder:
             raise InvalidRequest(
                 "persist_to", rule, advice="Choose another persist_to; nothing there was changed."
             )
-        self._refuse_foreign_manifest(Bucket(prefix, s3, field="persist_to"))
+        whole = Bucket(prefix, s3, field="persist_to")
+        beside = whole.names()
+        if MANIFEST in beside:
+            _refuse_foreign_manifest(whole)
+        if manifest_format == "parquet":
+            from airflow_provider_qwenimage.storage.table import check_table
+
+            check_table(whole, beside)
         self.earlier = self._read() if _PLAN in names else CampaignPlan()
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -128,14 +138,12 @@ class PlanFolder:
             rule = f"{self._bucket.uri(_PLAN)} is no plan that this version reads"
             raise InvalidRequest("persist_to", rule, advice=_ADVICE) from None
 
-    @staticmethod
-    def _refuse_foreign_manifest(bucket: Bucket) -> None:
-        if MANIFEST not in bucket.names():
-            return
-        with bucket.open(MANIFEST) as stored:
-            if not _OUR_MANIFEST.match(stored.head(200)):
-                rule = f"{bucket.uri(MANIFEST)} is not a manifest of this provider, and would be replaced"
-                raise InvalidRequest("persist_to", rule, advice="Choose another persist_to.")
+
+def _refuse_foreign_manifest(bucket: Bucket) -> None:
+    with bucket.open(MANIFEST) as stored:
+        if not _OUR_MANIFEST.match(stored.head(200)):
+            rule = f"{bucket.uri(MANIFEST)} is not a manifest of this provider, and would be replaced"
+            raise InvalidRequest("persist_to", rule, advice="Choose another persist_to.")
 
 
 class Spool:

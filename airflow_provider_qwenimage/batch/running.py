@@ -201,6 +201,7 @@ class BatchRun:
             if_exists="replace",  # the place of an image is its name: what lies there is an earlier one of it
             max_concurrency=STORES,
             provenance=self.options.provenance,
+            manifest_format=self.options.manifest_format,
         )
 
     async def _fan(

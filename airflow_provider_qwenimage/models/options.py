@@ -16,6 +16,7 @@ from airflow_provider_qwenimage.defaults import (
     MAX_IMAGE_BYTES,
     POLL_INTERVAL,
     IfExists,
+    ManifestFormat,
     OnError,
     Provenance,
 )
@@ -102,6 +103,7 @@ class BatchOptions(BaseModel):
     extra_columns: Literal["refuse", "labels"] = "refuse"
     persist_to: Prefix
     filename: str = BATCH_FILENAME
+    manifest_format: ManifestFormat = "json"
     aws_conn_id: Annotated[str | None, BlankIsNone] = "aws_default"
     max_concurrency: Count = BATCH_CONCURRENCY
     requests_per_minute: Annotated[Annotated[float, Field(gt=0)] | None, BlankIsNone] = None
@@ -115,14 +117,31 @@ class BatchOptions(BaseModel):
     job_timeout: Seconds = JOB_TIMEOUT
 
 
-class CampaignOptions(BaseModel):
-    """The arguments of a campaign that are not those of its batches; ``qwen_image_campaign`` explains them."""
+def _partitioned(value: str) -> str:
+    import airflow.sdk
+
+    if "PartitionedAtRuntime" not in airflow.sdk.__all__:
+        raise ValueError("needs Airflow 3.3: before it a task cannot say of which partitions its events are")
+    return value
+
+
+PartitionBy = Annotated[Annotated[str, AfterValidator(_partitioned)] | None, BlankIsNone]
+
+
+class EventOptions(BaseModel):
+    """What the consumers of outlets are told; see ``operators.announcing``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    partition_by: PartitionBy = None
+
+
+class CampaignOptions(EventOptions):
+    """The arguments of a campaign that are not those of its batches; ``qwen_image_campaign`` explains them."""
+
     persist_to: Prefix
     shards: Count = 4
-    manifest_format: Literal["json", "parquet"] = "json"
+    manifest_format: ManifestFormat = "json"
 
 
 class ApprovalOptions(BaseModel):
@@ -145,6 +164,7 @@ class StoreOptions(BaseModel):
     :param max_concurrency: images under way at once; also bounds the memory.
     :param on_error: whether a set with failures is an error or a set with failures.
     :param provenance: what becomes of marks of origin; see ``storage.provenance``.
+    :param manifest_format: whether the manifest is a table, too; see ``storage.table``.
     :param allow_private_hosts: of the qwenimage connection.
     :param verify: TLS verification of image hosts, or the path of a CA bundle.
     """
@@ -163,5 +183,6 @@ class StoreOptions(BaseModel):
     )
     on_error: OnError = "fail"
     provenance: Provenance = "keep"
+    manifest_format: ManifestFormat = "json"
     allow_private_hosts: bool = False
     verify: bool | str = True

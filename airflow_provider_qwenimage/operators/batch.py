@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.running import BatchRun
     from airflow_provider_qwenimage.batch.verdict import Verdict
-    from airflow_provider_qwenimage.defaults import Provenance
+    from airflow_provider_qwenimage.defaults import ManifestFormat, Provenance
     from airflow_provider_qwenimage.models.manifest import Outcome
     from airflow_provider_qwenimage.models.options import BatchOptions
 
@@ -39,6 +39,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
     :param extra_columns: what a column is that no request has: ``refuse``, or ``labels`` of the images.
     :param labels: the author's own names for all images (``{"season": "spring"}``); a row may add to them.
     :param filename: template of the images' names with the fields index, ext, map_index and ``labels[…]``.
+    :param manifest_format: ``json``, or ``parquet`` for ``manifest.parquet`` beside ``manifest.json``.
     :param model: default of the requests, as are ``size``, ``n``, ``negative_prompt``, ``seed`` and ``parameters``.
     :param max_concurrency: requests at the gateway at once; a throttled batch slows down by itself.
     :param requests_per_minute: requests started, evenly spread.
@@ -60,6 +61,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         "extra_columns",
         "labels",
         "filename",
+        "manifest_format",
         "persist_to",
         "model",
         "size",
@@ -97,6 +99,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         extra_columns: str = "refuse",
         labels: dict[str, str] | None = None,
         filename: str = BATCH_FILENAME,
+        manifest_format: ManifestFormat = "json",
         model: str | None = None,
         size: Any = None,
         n: Any = None,
@@ -126,6 +129,7 @@ class QwenImageBatchOperator(ImageBaseOperator):
         self.extra_columns = extra_columns
         self.labels = labels
         self.filename = filename
+        self.manifest_format = manifest_format
         self.model = model
         self.size = size
         self.n = n

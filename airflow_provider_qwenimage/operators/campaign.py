@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import TaskGroup
 
+from airflow_provider_qwenimage.operators.announcing import announce, refuse_aliases
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
 
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.batch.closing import Closed
     from airflow_provider_qwenimage.batch.planning import CampaignPlan
+    from airflow_provider_qwenimage.defaults import ManifestFormat
 
 SHARDS = 4
 # What the plan has used up, or says anew for each shard.
-_OF_THE_PLAN = ("inputs_from", "prompt_template", "extra_columns", "max_images")
+_OF_THE_PLAN = ("inputs_from", "prompt_template", "extra_columns", "max_images", "manifest_format")
 # What Airflow itself is told of every task of the group; all else is of the shards, which do the work.
 _OF_EVERY_TASK = ("retries", "retry_delay", "queue", "executor", "executor_config")
-_OF_THE_CLOSE = ("qwenimage_conn_id", "aws_conn_id")
+_OF_THE_CLOSE = ("qwenimage_conn_id", "aws_conn_id", "manifest_format")
 
 
 class QwenImageCampaignPlanOperator(QwenImageBatchOperator):
@@ -34,30 +36,26 @@ class QwenImageCampaignPlanOperator(QwenImageBatchOperator):
     ``QwenImageBatchOperator``.
 
     :param shards: how many batches share the rows, at most.
-    :param manifest_format: of the campaign; refused here where the workers cannot write it.
+    :param partition_by: the label that every row has to have.
     """
 
-    template_fields: Sequence[str] = (*QwenImageBatchOperator.template_fields, "shards", "manifest_format")
+    template_fields: Sequence[str] = (*QwenImageBatchOperator.template_fields, "shards", "partition_by")
 
-    def __init__(self, *, shards: int = SHARDS, manifest_format: str = "json", **kwargs: Any) -> None:
+    def __init__(self, *, shards: int = SHARDS, partition_by: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shards = shards
-        self.manifest_format = manifest_format
+        self.partition_by = partition_by
 
     def _execute(self, context: Context) -> list[Any]:
         from airflow_provider_qwenimage.batch.campaign import plan_campaign
-        from airflow_provider_qwenimage.models.coercion import check_field
+        from airflow_provider_qwenimage.models.coercion import build
         from airflow_provider_qwenimage.models.options import CampaignOptions
 
-        shards = check_field(CampaignOptions, "shards", self.shards)
-        if check_field(CampaignOptions, "manifest_format", self.manifest_format) == "parquet":
-            from airflow_provider_qwenimage.storage.table import pyarrow
-
-            pyarrow()
+        own = ("persist_to", "shards", "manifest_format", "partition_by")
         planned = plan_campaign(
             self.requests,
             self._options(),
-            shards=int(str(shards)),
+            build(CampaignOptions, **{name: getattr(self, name) for name in own}),
             defaults=self._defaults(),
             settings=self.hook.settings,
         )
@@ -81,6 +79,8 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
     :param persist_to: the campaign's prefix.
     :param plan: the key ``plan`` of the planning task.
     :param shards_task_id: the mapped task whose batches are done.
+    :param manifest_format: see ``QwenImageBatchOperator``.
+    :param partition_by: see ``qwen_image_campaign``.
     """
 
     template_fields: Sequence[str] = (
@@ -89,6 +89,7 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
         "qwenimage_conn_id",
         "aws_conn_id",
         "manifest_format",
+        "partition_by",
     )
 
     def __init__(
@@ -99,7 +100,8 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
         shards_task_id: str,
         qwenimage_conn_id: str = "qwenimage_default",
         aws_conn_id: str | None = "aws_default",
-        manifest_format: str = "json",
+        manifest_format: ManifestFormat = "json",
+        partition_by: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -109,7 +111,9 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
         self.qwenimage_conn_id = qwenimage_conn_id
         self.aws_conn_id = aws_conn_id
         self.manifest_format = manifest_format
+        self.partition_by = partition_by
         self.refuse_mistakes()
+        refuse_aliases(self.outlets, partition_by=partition_by)
 
     @classmethod
     def _models(cls) -> tuple[type[BaseModel], ...]:
@@ -120,11 +124,14 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
     def _execute(self, context: Context) -> list[str]:
         from airflow_provider_qwenimage.batch.closing import close, summed
         from airflow_provider_qwenimage.batch.planning import CampaignPlan
+        from airflow_provider_qwenimage.models.coercion import build
+        from airflow_provider_qwenimage.models.options import CampaignOptions
 
         plan = CampaignPlan.model_validate(self.plan)
+        own = ("persist_to", "manifest_format", "partition_by")
+        options = build(CampaignOptions, **{name: getattr(self, name) for name in own})
         with self.s3:
-            table = self.manifest_format == "parquet"
-            closed = close(plan, prefix=self.persist_to, origin=origin_of(context), s3=self.s3, table=table)
+            closed = close(plan, options, origin=origin_of(context), s3=self.s3)
         indexes = range(len(plan.shards))
         pull = context["ti"].xcom_pull
         usages = pull(task_ids=self.shards_task_id, key="usage", map_indexes=indexes)
@@ -138,7 +145,8 @@ class QwenImageCampaignCloseOperator(ImageBaseOperator):
     def _announce(self, context: Context, closed: Closed) -> None:
         self.log.info("%d images and %d failures in %s", len(closed.uris), closed.failures, closed.manifest)
         self.push(context, {"manifest": {"uri": closed.manifest}})
-        self.announce(context, closed.manifest, count=len(closed.uris), labels=closed.labels or {})
+        told: dict[str, Any] = {"count": len(closed.uris), "labels": closed.labels or {}}
+        announce(self, context, closed.manifest, partitions=closed.partitions, **told)
 
 
 def _moved(plan: CampaignPlan, failures: Sequence[Any]) -> list[dict[str, Any]]:
@@ -166,7 +174,7 @@ def qwen_image_campaign(
     requests: Any,
     persist_to: str,
     shards: int = SHARDS,
-    manifest_format: str = "json",
+    partition_by: str | None = None,
     outlets: Any = None,
     **as_the_batch: Any,
 ) -> QwenImageCampaign:
@@ -180,7 +188,8 @@ def qwen_image_campaign(
     :param requests: as ``QwenImageBatchOperator`` takes them.
     :param persist_to: ``s3://bucket/prefix/`` for everything; one campaign each, and the same one in each of its runs.
     :param shards: how many batches share the rows, at most; each has the concurrency and the rate of a batch.
-    :param manifest_format: ``json``, or ``parquet`` for ``manifest.parquet`` beside ``manifest.json``.
+    :param partition_by: a label, such as ``market``: outlets get an event for each of its texts, which Dags with a
+        ``PartitionedAssetTimetable`` run for (Airflow 3.3). Every row has to have it.
     :param outlets: get ``extra = {"manifest", "count"}`` when the set is complete.
     :param as_the_batch: further arguments of ``QwenImageBatchOperator``; ``max_images`` and ``max_cost`` are of the
         whole campaign.
@@ -195,7 +204,7 @@ def qwen_image_campaign(
             requests=requests,
             persist_to=persist_to,
             shards=shards,
-            manifest_format=manifest_format,
+            partition_by=partition_by,
             **own,
             **everywhere,
         )
@@ -206,7 +215,7 @@ def qwen_image_campaign(
             persist_to=persist_to,
             plan=plan.output["plan"],
             shards_task_id=batches.task_id,
-            manifest_format=manifest_format,
+            partition_by=partition_by,
             outlets=outlets or [],
             **{name: own[name] for name in _OF_THE_CLOSE if name in own},
             **everywhere,

@@ -103,22 +103,19 @@ class ImageBaseOperator(BaseOperator):
             for key, value in keys.items():
                 _push(context["ti"], key, value)
 
-    def tell(self, context: Context, outcome: Outcome) -> None:
+    def tell(self, context: Context, outcome: Outcome, *, partition_by: str | None = None) -> None:
         """Tell where a set lies: XCom, and each outlet's consumers; an incomplete one has no manifest to tell of."""
         self.outcome = outcome
         if outcome.manifest is None:
             return
         self.push(context, {"manifest": {"uri": outcome.manifest}})
         if self.outlets:
-            self.announce(context, outcome.manifest, count=len(outcome.images), labels=outcome.labels)
+            from airflow_provider_qwenimage.models.partitions import Partitions
+            from airflow_provider_qwenimage.operators.announcing import announce
 
-    def announce(self, context: Context, manifest: str, *, count: int, labels: dict[str, str]) -> None:
-        """Tell the consumers of each outlet where a complete set lies."""
-        for outlet in self.outlets:
-            extra: dict[str, Any] = {"manifest": manifest, "count": count}
-            if labels:
-                extra["labels"] = labels
-            context["outlet_events"][outlet].extra = extra
+            partitions = Partitions.of(partition_by, outcome.images) if partition_by else None
+            told: dict[str, Any] = {"count": len(outcome.images), "labels": outcome.labels}
+            announce(self, context, outcome.manifest, partitions=partitions, **told)
 
 
 def _push(instance: Any, key: str, value: Any) -> None:

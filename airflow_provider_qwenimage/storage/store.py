@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_qwenimage import telemetry
+from airflow_provider_qwenimage.defaults import TABLE
 from airflow_provider_qwenimage.exceptions import QwenImageError, TransferError
 from airflow_provider_qwenimage.images.checked import Measured, receive_bytes, receive_data_url
 from airflow_provider_qwenimage.images.download import Authorize, Downloads, Limits, anonymous
@@ -37,7 +38,7 @@ from airflow_provider_qwenimage.wire.links import moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_qwenimage.defaults import Provenance
+    from airflow_provider_qwenimage.defaults import ManifestFormat, Provenance
     from airflow_provider_qwenimage.images.checked import Downloaded
     from airflow_provider_qwenimage.models.results import ImageSource
 
@@ -101,7 +102,7 @@ class ImageStore:
             self._downloads = opened.enter_context(downloads or self._downloading(authorize))
             objects = _objects(options.provenance)
             self.bucket = Bucket(options.s3_prefix, self._s3, extra_args=options.extra_args)
-            self._prefix = Prefix(
+            self._prefix = _prefix(options.manifest_format)(
                 self.bucket,
                 origin=self._origin,
                 if_exists=options.if_exists,
@@ -230,6 +231,7 @@ class ImageStore:
         telemetry.stored(images, failures, seconds=self._busy.seconds)
         if not failures or (self.options.on_error == "partial" and images):
             told = sorted((*missing, *failures), key=lambda failure: failure.index)
+            self._drop_old_table()
             return Outcome(tuple(images), tuple(failures), self._prefix.publish(images, told))
         try:
             self._prefix.leave(images)
@@ -237,6 +239,12 @@ class ImageStore:
             log.warning("%s", error)
         lasting = bool(errors) and all(map(_is_met_again, errors))
         return Outcome(tuple(images), tuple(failures), cause=next(iter(errors), None), lasting=lasting)
+
+    def _drop_old_table(self) -> None:
+        if self.options.manifest_format == "json" and self._prefix.size(TABLE) is not None:
+            from airflow_provider_qwenimage.storage.table import drop_table
+
+            drop_table(self.bucket)
 
     def _arrival(self, source: ImageSource) -> Downloaded:
         limit = self.options.max_image_bytes
@@ -260,6 +268,15 @@ class ImageStore:
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise TransferError("The task was stopped")
+
+
+def _prefix(manifest_format: ManifestFormat) -> type[Prefix]:
+    """Return what keeps the promise of the manifest; pyarrow is loaded only for a table."""
+    if manifest_format == "json":
+        return Prefix
+    from airflow_provider_qwenimage.storage.table import TabledPrefix
+
+    return TabledPrefix
 
 
 def _objects(provenance: Provenance) -> Callable[..., ImageObjects]:

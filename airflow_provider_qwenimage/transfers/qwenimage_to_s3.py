@@ -9,10 +9,12 @@ from airflow_provider_qwenimage.defaults import (
     MAX_CONCURRENCY,
     MAX_IMAGE_BYTES,
     IfExists,
+    ManifestFormat,
     OnError,
     Provenance,
 )
 from airflow_provider_qwenimage.exceptions import NoConnection
+from airflow_provider_qwenimage.operators.announcing import refuse_aliases
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator, origin_of
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class QwenImageToS3Operator(ImageBaseOperator):
     :param extra_args: for every object, as ``S3Hook`` takes them: ``ACL``, ``StorageClass``, …
     :param on_error: ``fail``, or ``partial``: succeed with failures in the manifest, if any image is stored.
     :param provenance: ``keep`` marks of origin as they are, ``require`` one of each image, or ``label`` them.
+    :param manifest_format: ``json``, or ``parquet`` for ``manifest.parquet`` beside ``manifest.json``.
+    :param partition_by: a label, such as ``market``: outlets get an event for each of its texts (Airflow 3.3).
     """
 
     template_fields: Sequence[str] = (
@@ -60,6 +64,8 @@ class QwenImageToS3Operator(ImageBaseOperator):
         "extra_args",
         "on_error",
         "provenance",
+        "manifest_format",
+        "partition_by",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"images": "json", "extra_args": "json"}
     ui_color = "#e8f0e4"
@@ -78,6 +84,8 @@ class QwenImageToS3Operator(ImageBaseOperator):
         extra_args: Mapping[str, Any] | str | None = None,
         on_error: OnError = "fail",
         provenance: Provenance = "keep",
+        manifest_format: ManifestFormat = "json",
+        partition_by: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,26 +100,32 @@ class QwenImageToS3Operator(ImageBaseOperator):
         self.extra_args = extra_args
         self.on_error = on_error
         self.provenance = provenance
+        self.manifest_format = manifest_format
+        self.partition_by = partition_by
         self.outcome: Outcome | None = None  # what was stored, for links and lineage
         self.refuse_mistakes()
+        refuse_aliases(self.outlets, partition_by=partition_by)
 
     @classmethod
     def _models(cls) -> tuple[type[BaseModel], ...]:
-        from airflow_provider_qwenimage.models.options import StoreOptions
+        from airflow_provider_qwenimage.models.options import EventOptions, StoreOptions
 
-        return (StoreOptions,)
+        return StoreOptions, EventOptions
 
     def _execute(self, context: Context) -> list[str]:
         """Store the images and tell where; raise what is missing only after what is there was pushed."""
+        from airflow_provider_qwenimage.models.coercion import build
+        from airflow_provider_qwenimage.models.options import EventOptions
         from airflow_provider_qwenimage.storage.sources import read_sources
 
+        events = build(EventOptions, partition_by=self.partition_by)
         sources = self._described(context, read_sources(self.images))
         with self._store(context) as store:
             outcome = store.store_all(sources)
         self.push(context, {"stored": outcome.stored})
         if outcome.failures:
             self.push(context, {"failures": [failure.model_dump() for failure in outcome.failures]})
-        self.tell(context, outcome)
+        self.tell(context, outcome, partition_by=events.partition_by)
         outcome.raise_if_incomplete()
         return outcome.uris
 
@@ -164,6 +178,7 @@ class QwenImageToS3Operator(ImageBaseOperator):
             extra_args=self.extra_args,
             on_error=self.on_error,
             provenance=self.provenance,
+            manifest_format=self.manifest_format,
         )
 
     def _settings(self) -> Settings | None:

@@ -267,6 +267,47 @@ def test_a_table_that_no_worker_can_write_is_refused_before_anything_is_sent(
     assert (gateway.state.posts, shelf.names()) == (0, [])
 
 
+def test_a_table_of_somebody_else_is_no_place_for_ours(gateway, campaign, shelf):
+    shelf.put("manifest.parquet", b"theirs")
+    attempt = campaign(products(2), manifest_format="parquet").planned(InMemoryAirflow())
+
+    assert "manifest_format: 'parquet' would replace" in str(attempt.error)
+    assert (gateway.state.posts, shelf.names()) == (0, ["manifest.parquet"])
+
+
+def test_a_table_is_removed_once_it_is_not_renewed(campaign, shelf):
+    campaign(products(2), manifest_format="parquet").run()
+    campaign(products(3)).run("tuesday")
+
+    assert "manifest.parquet" not in shelf.names()
+
+
+def test_consumers_are_told_of_each_market(campaign, shelf):
+    markets = ["DE", "FR", "DE", "JP/🦊"]
+    requests = [
+        row | {"labels": {"market": market}} for row, market in zip(products(4), markets, strict=True)
+    ]
+    attempt = campaign(requests, partition_by="market", outlets=[Asset("s3://marketing/spring")]).run()
+
+    assert sorted(event["partition_key"] for event in attempt.outlet_events) == ["DE", "FR", "JP/🦊"]
+    (told,) = {json.dumps(event["extra"]) for event in attempt.outlet_events}
+    assert json.loads(told) == {
+        "manifest": attempt.xcoms["manifest"]["uri"], "count": 4, "partition_by": "market",
+    }  # fmt: skip
+
+
+def test_rows_of_no_market_are_named_before_anything_is_sent(gateway, campaign, shelf, bucket):
+    text = b"prompt,market\na mug,DE\na lamp,\na jug," + b"x" * 251 + b"\n"
+    uri = Shelf(shelf.client, f"s3://{bucket}/").put("rows.csv", text)
+    attempt = campaign(uri, extra_columns="labels", partition_by="market").planned(InMemoryAirflow())
+
+    assert "line 3, labels.market: is named by partition_by and is not there" in str(attempt.error)
+    assert "line 4, labels.market: is named by partition_by: must have 250 characters at most" in str(
+        attempt.error
+    )
+    assert (gateway.state.posts, shelf.names()) == (0, [])
+
+
 @pytest.mark.parametrize("name", ["plan/notes.txt", "manifest.json", "plan/campaign.json"])
 def test_what_somebody_else_keeps_there_stays(gateway, campaign, shelf, name):
     shelf.put(name, b'{"name": "theirs"}')

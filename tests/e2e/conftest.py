@@ -58,6 +58,9 @@ def airflow(
         "impatient": _connection(simulator, "tokenhot", timeout=5),
         "dashscope": _connection(simulator, "dashscope"),
         "s3": json.loads(rclone_s3.connection),
+        # What the example Dags name.
+        "qwenimage_default": _connection(simulator, "tokenhot", model="qwen-image-plus"),
+        "aws_default": json.loads(rclone_s3.connection),
     }
     home = tmp_path_factory.mktemp("airflow")
     environ = {"E2E_SCRATCH": str(scratch)}

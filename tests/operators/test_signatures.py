@@ -28,7 +28,7 @@ OPERATORS = {
     QwenImageTranslateOperator: {*SHARED, "images", "source_lang", "target_lang", "terminologies"}
     - {"size", "n", "negative_prompt", "seed"},
     # Section 7; a batch says of every image where it is kept, and has no triggers.
-    QwenImageBatchOperator: {*SHARED, "requests", "inputs_from", "filename", "prompt_template", "extra_columns", "max_concurrency", "requests_per_minute", "max_images", "on_error", "resume"}
+    QwenImageBatchOperator: {*SHARED, "requests", "inputs_from", "filename", "manifest_format", "prompt_template", "extra_columns", "max_concurrency", "requests_per_minute", "max_images", "on_error", "resume"}
     - {"prompt", "deferrable", "on_partial"},
 }  # fmt: skip
 # Of another value than any default, and accepted as they are.
@@ -37,7 +37,7 @@ WRITTEN = {
     "parameters": {"watermark": False}, "qwenimage_conn_id": "ours", "persist_to": "s3://bucket/p/", "aws_conn_id": None,
     "deferrable": True, "poll_interval": 1.5, "job_timeout": 60.0, "on_unknown_outcome": "resubmit", "on_partial": "fail",
     "max_cost": 2.5,
-    "retry_policy": None, "labels": {"sku": "A-1"}, "filename": "{labels[sku]}.{ext}", "prompt_template": "a {mug}", "extra_columns": "labels", "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "inputs_from": ["data"], "max_concurrency": 2,
+    "retry_policy": None, "labels": {"sku": "A-1"}, "filename": "{labels[sku]}.{ext}", "manifest_format": "parquet", "prompt_template": "a {mug}", "extra_columns": "labels", "source_lang": "zh", "target_lang": "ja", "terminologies": {"a": "b"}, "images": ["https://h.example/a.png"], "boxes": [[]], "requests": ["a"], "inputs_from": ["data"], "max_concurrency": 2,
     "requests_per_minute": 9, "max_images": 7, "on_error": "continue", "resume": False, "provenance": "label",
 }  # fmt: skip
 

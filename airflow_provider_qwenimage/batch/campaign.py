@@ -60,7 +60,7 @@ def plan_campaign(
         asks, places = Asks(), _Places(options.inputs_from, rows_file(requests))
         rows = _Followed(Columns.of(options).filled(rows_of(requests, s3.open)))
         changes, purse = Changes(folder.rows()), _Purse(options, settings)
-        names = _names(options, campaign)
+        names = _names(options, campaign, opened)
         facts: dict[str, Any] = {"defaults": defaults, "settings": settings, "names": names}
         for item in checked(rows, asks, allowed=places.allowed, **facts):
             places.add(item)
@@ -169,12 +169,12 @@ class _OfPartitions:
             self._names.take(item)
 
 
-def _names(options: BatchOptions, campaign: CampaignOptions) -> Taking | None:
+def _names(options: BatchOptions, campaign: CampaignOptions, opened: ExitStack) -> Taking | None:
     names: Taking | None = None
     if options.filename != BATCH_FILENAME:
-        from airflow_provider_qwenimage.batch.names import Names
+        from airflow_provider_qwenimage.batch.names import Names, TakenOnDisk
 
-        names = Names(options.filename)
+        names = Names(options.filename, taken=opened.enter_context(TakenOnDisk()))
     return _OfPartitions(campaign.partition_by, names) if campaign.partition_by else names
 
 

@@ -39,6 +39,7 @@ _PLAN = "campaign.json"
 _ROWS = re.compile(rf"\d{{5}}\.{PLANNED}")
 _OUR_MANIFEST = re.compile(rb'\s*\{\s*"version":\s*1,\s*"dag_id":')
 _SHOWN = 10  # changed rows in one message
+_SPELLED = json.JSONEncoder(ensure_ascii=False, default=str)
 _ADVICE = "Rows may be added at the end of a campaign; for others choose another persist_to. Nothing there was changed."
 
 
@@ -166,9 +167,7 @@ class Spool:
 
     def add(self, item: Item, row: Any) -> None:
         """Keep a row."""
-        line = (
-            json.dumps([item.where, item.fingerprint, row], ensure_ascii=False, default=str).encode() + b"\n"
-        )
+        line = _SPELLED.encode([item.where, item.fingerprint, row]).encode() + b"\n"
         self._file.write(line)
         self.images.append(item.request.n)
         self._ends.append(self._ends[-1] + len(line))

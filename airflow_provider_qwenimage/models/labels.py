@@ -22,6 +22,7 @@ LABELS = "labels"  # the name of the metadata of an object that tells them
 _MOST = 50  # labels of an image
 _LONGEST_NAME, _LONGEST = 64, 4096  # characters
 _UNSAFE = re.compile(r"[^\w.-]+")
+_BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
 def _name(name: str) -> str:
@@ -43,7 +44,7 @@ def _text(value: object) -> object:
 
 
 def _whole(text: str) -> str:
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if _BROKEN.search(text):
         raise ValueError("holds a NUL or half a character, which no record can keep")
     return text
 

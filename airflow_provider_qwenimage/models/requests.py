@@ -141,6 +141,9 @@ class GenerateRequest(ImageRequest):
     """Images from a prompt."""
 
     operation: ClassVar[Operation] = "generate"
+    # Said, for all requests are asked: pydantic takes longer to find that there is no such field than to make one.
+    images: ClassVar[tuple[str, ...]] = ()
+    boxes: ClassVar[None] = None
 
 
 class EditRequest(ImageRequest):
@@ -166,6 +169,7 @@ class SequenceRequest(ImageRequest):
     """
 
     operation: ClassVar[Operation] = "sequence"
+    boxes: ClassVar[None] = None
 
     n: Count = 4
     images: Images = ()
@@ -209,6 +213,7 @@ class TranslateRequest(ImageRequest):
     """
 
     operation: ClassVar[Operation] = "translate"
+    boxes: ClassVar[None] = None
 
     prompt: Annotated[str, _unset_is(""), BlankIsNone] = ""
     model: Annotated[str, _unset_is(TRANSLATOR), BlankIsNone] = TRANSLATOR

@@ -121,7 +121,7 @@ def _fleet(
                 "port": broker.port,
                 "extra": {"db": 1},
             }
-            environ = _settings(database, broker)
+            environ = settings_of(database, broker)
             with running_airflow(
                 dags=DAGS, home=home, connections=connections, environ=environ, components=COMPONENTS
             ) as airflow:
@@ -168,7 +168,8 @@ def end_jobs(gateway: Any) -> None:
         job.seconds = job.pending = 0
 
 
-def _settings(database: Server, broker: Server) -> dict[str, str]:
+def settings_of(database: Server, broker: Server) -> dict[str, str]:
+    """Return what makes an Airflow one of many machines."""
     metadata = f"postgresql+psycopg://postgres@127.0.0.1:{database.port}/postgres"
     return {
         "PYTHONPATH": os.pathsep.join((str(DAGS.parents[2]), str(DAGS.parents[1]))),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from e2e.airflow_cluster import eventually
@@ -66,6 +68,34 @@ def test_a_message_that_celery_delivers_again_starts_nothing(airflow, fleet, gat
     assert airflow.wait_for(run) == "success"
     assert gateway.state.posts == gateway.state.billed == kept(run) == SEVERAL
     assert {task["try_number"] for task in airflow.tasks(run)} == {1}
+
+
+def test_a_worker_lost_in_the_middle_of_a_campaign_leaves_one_bill_and_one_set(
+    airflow, gateway, kept, rclone_s3
+):
+    rows, jobs = 4 * SEVERAL, lambda: gateway.state.jobs.list("dashscope")
+    gateway.state.settings.job_seconds = FOR_EVER
+    run = airflow.trigger("campaign")
+    eventually(lambda: gateway.state.polls >= len(jobs()) == rows, "all jobs to be polled")
+    for job in jobs()[::2]:
+        job.seconds = job.pending = 0
+    eventually(lambda: kept(run) == rows // 2, "half of the images to be stored")
+
+    lost = airflow.task(run, "spring.shards", map_index=0)["hostname"]
+    airflow.kill(lost)
+    end_jobs(gateway)
+
+    assert airflow.wait_for(run) == "success"
+    assert gateway.state.posts == gateway.state.billed == kept(run) == rows
+    folder = rclone_s3.folder / "images" / run.run_id
+    images = json.loads((folder / "manifest.json").read_text())["images"]
+    assert [image["request"] for image in images] == list(range(rows))
+    assert [image["labels"]["sku"] for image in images] == [f"A-{number}" for number in range(rows)]
+    assert [image["uri"] for image in images] == airflow.xcom(run, "spring.close")
+    again = [task for task in airflow.tasks(run) if task["try_number"] > 1]
+    assert {task["task_id"] for task in again} == {"spring.shards"}
+    assert 0 in {task["map_index"] for task in again}
+    assert lost not in {task["hostname"] for task in again}
 
 
 @pytest.mark.usefixtures("on_one_worker")

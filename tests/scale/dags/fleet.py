@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
+from airflow_provider_qwenimage.operators.campaign import qwen_image_campaign
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
 
 IMAGE = {"qwenimage_conn_id": "tokenhot", "model": "qwen-image-plus"}
@@ -62,6 +63,19 @@ with dag("batch"):
         max_concurrency=SEVERAL,
         on_error="continue",
         **IMAGE,
+    )
+
+with dag("campaign"):
+    qwen_image_campaign(
+        "spring",
+        requests=[
+            {"prompt": prompt, "labels": {"sku": f"A-{number}"}}
+            for number, prompt in enumerate(prompts("product", count=4 * SEVERAL))
+        ],
+        persist_to="s3://images/{{ run_id }}/",
+        aws_conn_id="s3",
+        shards=4,
+        **JOB,
     )
 
 CROWD = {"qwenimage_conn_id": "limited", "model": "qwen-image-plus"}

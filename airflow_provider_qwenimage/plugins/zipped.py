@@ -83,6 +83,9 @@ class _Unsent:
     def flush(self) -> None:
         """There is nothing to flush."""
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
     def taken(self) -> Iterator[bytes]:
         """Yield what was written since, once."""
         parts, self._parts = self._parts, []

@@ -17,6 +17,21 @@ from airflow_provider_qwenimage.plugins import advice
 PREFIX = "/qwenimage"
 _PAGE = "qwenimage/gallery?dag_id={DAG_ID}&run_id={RUN_ID}"  # relative: survives a path in [api] base_url
 
+# As Airflow's pages name them; whoever runs a task imports this module, so they are not imported.
+OPERATORS = [
+    "QwenImageGenerateOperator",
+    "QwenImageEditOperator",
+    "QwenImageSequenceOperator",
+    "QwenImageTranslateOperator",
+    "QwenImageBatchOperator",
+    "QwenImageCampaignPlanOperator",
+    "QwenImageCampaignShardOperator",
+    "QwenImageCampaignCloseOperator",
+    "QwenImageToS3Operator",
+    "QwenImageApprovalOperator",
+    "@task.qwen_image",
+]
+
 
 class QwenImagePlugin(AirflowPlugin):
     """A tab *Images* on task instances and Dag runs, the application that serves it, a last line in logs."""
@@ -29,6 +44,8 @@ class QwenImagePlugin(AirflowPlugin):
             "destination": "task_instance",
             "url_route": "qwenimage",
             "href": f"{_PAGE}&task_id={{TASK_ID}}&map_index={{MAP_INDEX}}",
+            # Airflow before 3.4 does not know it, and shows the tab on every task.
+            "applies_to": {"operator_name": OPERATORS},
         },
         {"name": "Images", "destination": "dag_run", "url_route": "qwenimage-run", "href": _PAGE},
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
 
 import pytest
 
-from airflow_provider_qwenimage.plugins.qwenimage import QwenImagePlugin
+from airflow_provider_qwenimage.get_provider_info import get_provider_info
+from airflow_provider_qwenimage.plugins.qwenimage import OPERATORS, QwenImagePlugin
 
 GALLERY = files("airflow_provider_qwenimage.plugins") / "gallery"
 TASK_PROCESS = """
@@ -52,6 +54,22 @@ def test_the_tabs_have_addresses_that_survive_a_path_before_airflow():
     hrefs = [view["href"] for view in QwenImagePlugin.external_views]
     assert all(href.startswith("qwenimage/gallery?dag_id={DAG_ID}&run_id={RUN_ID}") for href in hrefs)
     assert len({view["url_route"] for view in QwenImagePlugin.external_views}) == len(hrefs)
+
+
+def test_the_tab_is_on_this_providers_tasks_where_airflow_can_tell():
+    info = get_provider_info()
+    rooms = [*info["operators"][0]["python-modules"], *(one["python-module"] for one in info["transfers"])]
+    names = {"@task.qwen_image"}
+    for room in rooms:
+        made = vars(import_module(room)).values()
+        names |= {
+            one.__name__
+            for one in made
+            if isinstance(one, type) and re.fullmatch(r"QwenImage\w+Operator", one.__name__)
+        }
+    assert names - {"QwenImageBaseOperator"} <= set(OPERATORS)
+    (scoped,) = [view["applies_to"] for view in QwenImagePlugin.external_views if "applies_to" in view]
+    assert scoped == {"operator_name": OPERATORS}
 
 
 @pytest.mark.parametrize("file", sorted(entry.name for entry in GALLERY.iterdir()))

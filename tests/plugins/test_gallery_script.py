@@ -19,13 +19,14 @@ SCRIPT = """
 globalThis.document = { baseURI: process.argv[2] };
 globalThis.location = new URL(process.argv[3], process.argv[2]);
 const { collect } = await import("./collect.js");
-const told = { spent: [], notes: [], images: [], failures: [] };
+const told = { spent: [], notes: [], images: [], failures: [], running: [] };
 await collect({
   images: (cards) => told.images.push(...cards),
   priced: () => {},
   spent: (usage) => told.spent.push([usage.cost, usage.currency]),
   failures: (found) => told.failures.push(...found),
   note: (text) => told.notes.push(text),
+  running: (tasks) => told.running.push(...tasks.map(({ taskId }) => taskId)),
 });
 console.log(JSON.stringify({ ...told, images: told.images.map(({ cost }) => cost) }));
 """
@@ -33,14 +34,17 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node
 
 
 class Rest(BaseHTTPRequestHandler):
-    """Airflow's REST API, as far as the script asks it: the XComs of one run."""
+    """Airflow's REST API, as far as the script asks it: the XComs of one run, its tasks, and a batch's journal."""
 
     def do_GET(self):
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path.endswith("/unfinished"):
+            return self.answer(self.server.journal[int(query["after"])])
         task, _, rest = parts.path.partition("/taskInstances/")[2].partition("/")
         if not task:
-            return self.answer({"task_instances": [], "total_entries": 0})
+            tasks = [] if query.get("state") else self.server.tasks
+            return self.answer({"task_instances": tasks, "total_entries": len(tasks)})
         xcoms = self.server.xcoms
         if rest == "xcomEntries":
             found = [
@@ -74,8 +78,8 @@ def collected(tmp_path):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
 
-    def run(xcoms, page="gallery?dag_id=d&run_id=r"):
-        server.xcoms = xcoms
+    def run(xcoms, page="gallery?dag_id=d&run_id=r", *, tasks=(), journal=None):
+        server.xcoms, server.tasks, server.journal = xcoms, list(tasks), journal
         base = f"http://127.0.0.1:{server.server_port}/qwenimage/"
         ran = subprocess.run(
             ["node", tmp_path / "run.js", base, page], capture_output=True, text=True, timeout=60, check=True
@@ -104,9 +108,6 @@ def test_an_unfinished_batch_is_in_the_total_of_its_run_and_a_finished_task_is_t
     })  # fmt: skip
     assert told["images"] == [0.2]
     assert told["spent"] == [[1.2, "CNY"]]
-    assert told["notes"] == [
-        "campaign is not finished: what it cost is counted, its images are shown when it is."
-    ]
 
 
 def test_the_tab_of_an_unfinished_batch_tells_its_own_cost(collected):
@@ -117,6 +118,42 @@ def test_the_tab_of_an_unfinished_batch_tells_its_own_cost(collected):
 
 def test_a_usage_that_is_none_costs_nothing(collected):
     assert collected({"campaign": {"usage": "much"}})["spent"] == [[None, None]]
+
+
+def task(task_id, operator="QwenImageBatchOperator", state="running"):
+    facts = {"operator_name": operator, "state": state, "start_date": "2026-11-21T06:00:00Z", "try_number": 1}
+    return {"task_id": task_id, "map_index": -1, **facts}
+
+
+def test_a_running_batch_shows_what_it_stored_so_far_with_its_cost(collected):
+    image = {"uri": "s3://bucket/00000.png", "index": 0, "cost": 0.2, "currency": "CNY"}
+    journal = {
+        0: {"images": [image], "after": 3, "more": True},
+        3: {"images": [{**image, "uri": "s3://bucket/00001.png"}], "after": 4, "more": False},
+    }
+    tasks = [task("campaign"), task("other", "PythonOperator")]
+    told = collected({}, tasks=tasks, journal=journal)
+    assert (told["images"], told["running"], told["spent"]) == ([0.2, 0.2], ["campaign"], [])
+
+
+def test_a_batch_that_failed_shows_its_images_and_counts_its_cost_once(collected):
+    image = {"uri": "s3://bucket/00000.png", "index": 0, "cost": 0.2, "currency": "CNY"}
+    journal = {0: {"images": [image], "after": 1, "more": False}}
+    told = collected(
+        {"campaign": {"usage": usage(0.2)}}, tasks=[task("campaign", state="failed")], journal=journal
+    )
+    assert (told["images"], told["running"], told["spent"]) == ([None], [], [[0.2, "CNY"]])
+
+
+def test_the_sum_of_a_campaign_is_not_added_to_its_shards(collected):
+    xcoms = {"c.shards": {"usage": usage(1)}, "c.close": {"usage": usage(1), "manifest": {"uri": "s3://b/m"}}}
+    told = collected(xcoms, tasks=[task("c.close", "QwenImageCampaignCloseOperator", "success")])
+    assert told["spent"] == [[1, "CNY"]]
+
+
+def test_what_a_finished_batch_cost_is_told(collected):
+    told = collected({"campaign": {"usage": usage(1.2), "manifest": {"uri": "s3://b/m"}}})
+    assert told["spent"] == [[1.2, "CNY"]]
 
 
 def test_a_failed_request_of_a_batch_is_told_with_its_row_and_its_prompt(collected):
@@ -130,5 +167,6 @@ def test_a_failed_request_of_a_batch_is_told_with_its_row_and_its_prompt(collect
     spoilt = {"where": {"toString": 1}, "prompt": 7, "reason": None}
     told = collected({"campaign": {"usage": usage(1.2), "failures": [failure, spoilt]}})
     one, other = told["failures"]
+    assert one["outcome"] == "refused"
     assert (one["where"], one["prompt"], one["reason"]) == ("line 7", "a mug", "no such size")
     assert (other["where"], other["prompt"], other["reason"]) == (None, None, None)

@@ -75,14 +75,24 @@ export async function* listed(of) {
   }
 }
 
-/** Failed task instances of this provider's operators. */
-export async function failed() {
-  const found = await pages(`${run()}/taskInstances`, { state: "failed" }, "task_instances");
+/** The task instances of this provider's operators: that of the page, or all of its run. */
+export async function tasks(query = {}) {
+  const found = await pages(`${run()}/taskInstances`, query, "task_instances");
   return found
     .filter((one) => /^(QwenImage|@task\.qwen_image)/.test(one.operator_name ?? one.operator ?? ""))
     .filter((one) => !scope.taskId || (one.task_id === scope.taskId && one.map_index === scope.mapIndex))
-    .map((one) => ({ taskId: one.task_id, mapIndex: one.map_index, tries: one.try_number }));
+    .map((one) => ({
+      taskId: one.task_id,
+      mapIndex: one.map_index,
+      operator: one.operator_name ?? one.operator,
+      state: one.state,
+      started: Boolean(one.start_date),
+      tries: one.try_number,
+    }));
 }
+
+/** Those that failed. */
+export const failed = () => tasks({ state: "failed" });
 
 /** What the last try of a failed task instance raised, as its log has it. */
 export async function raised({ taskId, mapIndex, tries }) {

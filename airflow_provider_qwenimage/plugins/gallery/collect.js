@@ -4,9 +4,11 @@ import { failed, forEach, listed, pushed, raised, Refused, value } from "./api.j
 import { t } from "./language.js";
 import { plain, text } from "./plain.js";
 import { owner, scope } from "./scope.js";
+import { spendings } from "./spendings.js";
+import { unfinished } from "./unfinished.js";
 
 const LISTED = 50_000; // images of one manifest that the page holds
-const COSTED = 100; // requests of a run whose cost is looked up; each takes two reads
+const LOOKED_UP = 100; // requests of a run whose images are looked for where none is stored; each takes a read
 
 const withoutQuery = (url) => (typeof url === "string" ? url.split(/[?#]/, 1)[0] : "");
 const list = (value) => (Array.isArray(value) ? value.filter((one) => one && typeof one === "object") : []);
@@ -16,11 +18,12 @@ const key = (of) => JSON.stringify([of.taskId, of.mapIndex]);
  * Hand what is found to `page` as it is found.
  *
  * page.images(cards) takes new images, page.priced() says some of them have a cost now, page.spent(usage) takes a cost
- * that belongs to no image shown, page.failures(failures) what did not come, page.note(text) what a person should know.
+ * that belongs to no image shown, page.failures(failures) what did not come, page.note(text) what a person should know,
+ * page.running(tasks) the tasks that store images while the page is looked at.
  */
 export async function collect(page) {
-  const keys = ["stored", "manifest", "images", "failures"];
-  const [stored, manifests, made, unmade] = await Promise.all(keys.map((name) => pushed(name)));
+  const keys = ["stored", "manifest", "images", "failures", "usage"];
+  const [stored, manifests, made, unmade, used] = await Promise.all(keys.map((name) => pushed(name)));
   const known = new Map(); // by the address it came from
   const read = async (of, wanted = () => true) => {
     const cards = list(await value(of, "stored")).map((image) => plain(image, owner(of.taskId, of.mapIndex)));
@@ -32,10 +35,13 @@ export async function collect(page) {
   // Large sets push their manifest only.
   await forEach(manifests.filter((of) => !told.has(key(of))), (of) => pagesOf(of, page));
   const reasons = new Set(unmade.map(key));
+  const finished = new Set([...stored, ...manifests, ...made].map(key));
+  const sums = new Set(used.map(key));
   // A task that stores what another one made has no cost of its own.
   const paid = made.length > 0 || stored.length === 0 ? made : await pushed("images", { ofRun: true });
   await Promise.all([
-    unfinished([...stored, ...manifests, ...made], page),
+    unfinished({ wanted: (of) => !finished.has(key(of)), summed: (of) => sums.has(key(of)) }, page),
+    spendings(used.filter((of) => !made.some((one) => key(one) === key(of))), page),
     requests(paid, { own: made.length > 0, known, page, read }),
     forEach(unmade, async (of) => {
       const who = owner(of.taskId, of.mapIndex);
@@ -65,12 +71,15 @@ async function pagesOf(of, page) {
 
 /** Look at what the gateway delivered: its cost, and the images no task has stored. */
 async function requests(made, { own, known, page, read }) {
-  if (made.length > COSTED) {
-    page.note(t("costNotLooked", { count: made.length }));
-    return;
+  const looked = made.slice(0, LOOKED_UP);
+  if (own) {
+    await spendings(made.slice(LOOKED_UP), page);
+  }
+  if (made.length > LOOKED_UP) {
+    page.note(t("notLookedUp", { count: LOOKED_UP, all: made.length }));
   }
   const deliveries = [];
-  await forEach(made, async (of) => {
+  await forEach(looked, async (of) => {
     const [images, usage] = await Promise.all([value(of, "images"), value(of, "usage").catch(() => null)]);
     const who = owner(of.taskId, of.mapIndex);
     deliveries.push({ images: list(images).map((image) => plain(image, who)), usage: plain(usage) });
@@ -79,35 +88,25 @@ async function requests(made, { own, known, page, read }) {
     await elsewhere(deliveries, known, read);
   }
   for (const { images, usage } of deliveries) {
+    const { currency, estimate } = usage;
     const cost = usage.cost !== null && images.length > 0 ? usage.cost / images.length : null;
     const unstored = [];
     for (const image of images) {
       const card = known.get(withoutQuery(image.url));
       if (card) {
-        Object.assign(card, { cost, currency: usage.currency });
+        Object.assign(card, { cost, currency, estimate });
       } else {
-        unstored.push({ ...image, cost, currency: usage.currency });
+        unstored.push({ ...image, cost, currency, estimate });
       }
     }
     if (own) {
       page.images(unstored);
     }
+    if (own && images.length === 0) {
+      page.spent(usage); // paid, and nothing came
+    }
   }
   page.priced();
-}
-
-/** What a batch has cost so far whose set is not complete: the manifest that would tell is written last. */
-async function unfinished(finished, page) {
-  const told = new Set(finished.map(key));
-  const open = (await pushed("usage")).filter((of) => !told.has(key(of)));
-  if (open.length > COSTED) {
-    page.note(t("unfinishedNotLooked", { count: open.length }));
-    return;
-  }
-  await forEach(open, async (of) => {
-    page.spent(plain(await value(of, "usage").catch(() => null)));
-    page.note(t("unfinished", { task: owner(of.taskId, of.mapIndex).name }));
-  });
 }
 
 /** The images of one task are often stored by another one of the run. */
@@ -127,7 +126,8 @@ async function elsewhere(deliveries, known, read) {
 /** Why something did not come; a request of a batch is known by its row and its prompt. */
 function reason(one, who) {
   const { index, labels } = one;
-  return { index, labels, where: text(one.where), prompt: text(one.prompt), reason: text(one.reason), owner: who };
+  const [where, prompt, outcome] = [text(one.where), text(one.prompt), text(one.outcome)];
+  return { index, labels, where, prompt, outcome, reason: text(one.reason), owner: who };
 }
 
 /** A task that failed as a whole pushed no reason: its log has it, for whoever may read that. */

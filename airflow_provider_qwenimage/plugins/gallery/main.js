@@ -1,18 +1,23 @@
-// The page: reads, filters, and draws as much as is looked at.
+// The page of a run or a task: reads, filters, and shows as much as is looked at.
 
 import { Refused } from "./api.js";
-import { card, failure, money, text } from "./cards.js";
+import { card, retell } from "./cards.js";
+import { Chosen } from "./chosen.js";
 import { collect } from "./collect.js";
 import { element, find } from "./element.js";
+import { isNumber, money, text } from "./facts.js";
+import { failure } from "./failures.js";
+import { Grid } from "./grid.js";
 import { t, translate } from "./language.js";
 import { isMarked } from "./marks.js";
 import { manifestAddress, scope } from "./scope.js";
 import { followTheme } from "./theme.js";
+import { further, stillRunning } from "./unfinished.js";
 import { Viewer } from "./viewer.js";
 
-const STEP = 36; // cards drawn at a time
-const ids = ["grid", "more", "filter", "unmarked", "summary", "notice", "failures", "manifest"];
-const [grid, more, filter, unmarked, summary, notice, failures, manifest] = ids.map(find);
+const AGAIN = 4000; // milliseconds until a running batch is asked again
+const ids = ["filter", "unmarked", "summary", "notice", "failures", "manifest"];
+const [filter, unmarked, summary, notice, failures, manifest] = ids.map(find);
 const viewer = new Viewer();
 
 let images = [];
@@ -20,24 +25,30 @@ let known = new Set(); // URIs: the images of a campaign are told by its shards,
 let shown = []; // those the filter leaves
 let spent = []; // what images cost that are not shown
 let notes = [];
+let running = [];
 let isReading = false;
+let isQuiet = false; // what is shown stays until all is read
 let reading = 0; // only the latest reading may draw
 
-function say(...words) {
-  notice.replaceChildren(...words.map((word) => element("p", { textContent: word })));
-  notice.hidden = words.length === 0;
-}
+const stored = () => shown.filter((image) => image.uri);
+const open = (image, from) => viewer.open(image, from, stored);
+const chosen = new Chosen({ shown: stored, compare: (some, from) => viewer.compare(some, from), changed: tick });
+const grid = new Grid(find("grid"), (image) =>
+  card(image, { open, chosen: (one) => chosen.has(one), choose: (...change) => chosen.choose(...change) }),
+);
 
-function open(image, from) {
-  viewer.open(image, from, () => shown.filter((one) => one.uri));
-}
-
-/** Draw further cards while the end of the page is near. */
-function draw() {
-  while (grid.children.length < shown.length && more.getBoundingClientRect().top < innerHeight * 2) {
-    const next = shown.slice(grid.children.length, grid.children.length + STEP);
-    grid.append(...next.map((image) => card(image, open)));
+function tick() {
+  for (const [image, drawn] of grid.cards) {
+    const box = drawn.querySelector("input");
+    if (box) {
+      box.checked = chosen.has(image);
+    }
   }
+}
+
+function say(...words) {
+  notice.replaceChildren(...words.map((textContent) => element("p", { textContent })));
+  notice.hidden = words.length === 0;
 }
 
 function order(one, other) {
@@ -49,44 +60,45 @@ function select() {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   const wanted = images.filter((image) => words.every((word) => text(image).includes(word)));
   shown = unmarked.checked ? wanted.filter((image) => image.uri && !isMarked(image)) : wanted;
-}
-
-function redraw() {
-  select();
-  grid.replaceChildren();
-  draw();
+  grid.show(shown);
   report();
 }
 
 function costs() {
   const sums = new Map();
-  for (const { cost, currency } of [...images, ...spent].filter((one) => typeof one.cost === "number")) {
+  const guessed = new Set();
+  for (const { cost, currency, estimate } of [...images, ...spent].filter((one) => isNumber(one.cost))) {
     sums.set(currency, (sums.get(currency) ?? 0) + cost);
+    if (estimate) {
+      guessed.add(currency);
+    }
   }
-  return [...sums].map(([currency, sum]) => money(sum, currency)).join(" + ");
+  const told = ([currency, sum]) => (guessed.has(currency) ? t("estimated", { amount: money(sum, currency) }) : money(sum, currency));
+  return [...sums].map(told).join(" + ");
 }
 
-/** One set has one manifest; a run may have many. */
+/** One set has one manifest; a run may have many, and an unfinished one none. */
 function link() {
-  const stored = images.filter((image) => image.uri);
-  const owners = new Set(stored.map((image) => image.owner.name));
-  manifest.hidden = owners.size !== 1;
-  if (owners.size === 1) {
-    manifest.href = manifestAddress(stored[0].owner);
+  const unfinished = new Set(running.map((of) => of.taskId));
+  const owners = new Map(images.filter((image) => image.uri).map(({ owner }) => [owner.name, owner]));
+  const [only] = owners.values();
+  manifest.hidden = owners.size !== 1 || unfinished.has(only.taskId);
+  if (!manifest.hidden) {
+    manifest.href = manifestAddress(only);
   }
 }
 
 function report() {
   link();
-  const numbers = { shown: shown.length, count: images.length };
-  const count = t(shown.length === images.length ? "count" : "countOf", numbers);
+  const count = t(shown.length === images.length ? "count" : "countOf", { shown: shown.length, count: images.length });
   const cost = costs();
   const made = cost ? t("withCost", { count, cost }) : count;
-  summary.textContent = isReading ? t("stillReading", { summary: made }) : made;
+  const going = running.length > 0 ? t("stillRunning", { summary: made }) : made;
+  summary.textContent = isReading ? t("stillReading", { summary: made }) : going;
   if (isReading) {
     return;
   }
-  if (images.length === 0 && spent.length === 0 && failures.hidden) {
+  if (images.length === 0 && spent.length === 0 && failures.hidden && running.length === 0) {
     say(t(scope.taskId ? "taskStoredNone" : "runStoredNone"), t("appearHere"), ...notes);
   } else {
     say(...(images.length > 0 && shown.length === 0 ? [t("noMatch")] : []), ...notes);
@@ -97,25 +109,30 @@ function page(turn) {
   const current = (work) => (...values) => (turn === reading ? work(...values) : undefined);
   return {
     images: current((found) => {
-      const further = found.filter((image) => !image.uri || !known.has(image.uri));
-      further.forEach((image) => known.add(image.uri));
-      images.push(...further);
-      images.sort(order);
-      select();
-      // What is drawn stays where it is unless something came before it.
-      const drawn = shown.slice(0, grid.children.length);
-      if (further.some((image) => drawn.includes(image))) {
-        grid.replaceChildren();
+      const fresh = found.filter((image) => !image.uri || !known.has(image.uri));
+      fresh.forEach((image) => known.add(image.uri));
+      if (fresh.length > 0) {
+        images = [...images, ...fresh].sort(order);
+        if (!isQuiet) {
+          select();
+        }
       }
-      draw();
+    }),
+    priced: current(() => {
+      grid.cards.forEach(([image, drawn]) => retell(drawn, image));
       report();
     }),
-    priced: current(redraw),
     spent: current((usage) => {
       spent.push(usage);
       report();
     }),
     note: current((words) => notes.push(words)),
+    running: current((tasks) => {
+      running = tasks;
+      if (tasks.length > 0) {
+        later(turn);
+      }
+    }),
     failures: current((found) => {
       if (found.length > 0) {
         const all = failures.querySelector("ul") ?? failures.appendChild(element("ul"));
@@ -126,14 +143,38 @@ function page(turn) {
   };
 }
 
-async function read() {
+function later(turn) {
+  setTimeout(() => turn === reading && follow(turn), AGAIN);
+}
+
+/** Show what running batches have stored since; read all of it again once one of them has ended. */
+async function follow(turn) {
+  if (!document.hidden) {
+    const going = await stillRunning(running);
+    if (turn !== reading) {
+      return;
+    }
+    if (going.length < running.length) {
+      await read({ quietly: true });
+      return;
+    }
+    for (const of of going) {
+      await further(of, page(turn));
+    }
+  }
+  later(turn);
+}
+
+async function read({ quietly = false } = {}) {
   reading += 1;
   const turn = reading;
-  [images, known, spent, notes, isReading] = [[], new Set(), [], [], true];
+  [images, known, spent, notes, running, isReading, isQuiet] = [[], new Set(), [], [], [], true, quietly];
   failures.hidden = true;
   failures.replaceChildren(element("h2", { textContent: t("failures") }));
-  say();
-  redraw();
+  if (!quietly) {
+    say();
+    select();
+  }
   try {
     await collect(page(turn));
   } catch (error) {
@@ -143,9 +184,10 @@ async function read() {
     notes.push(error instanceof Refused ? error.message : t("failedReading"));
   }
   if (turn === reading) {
-    isReading = false;
+    [isReading, isQuiet] = [false, false];
+    select();
+    chosen.keep(images);
     document.body.dataset.state = "read";
-    report();
     if (notes.length > 0 && images.length === 0 && spent.length === 0) {
       summary.textContent = t("nothingToShow");
       say(...notes);
@@ -155,13 +197,11 @@ async function read() {
 
 translate();
 followTheme();
-filter.addEventListener("input", redraw);
-unmarked.addEventListener("change", redraw);
-find("refresh").addEventListener("click", read);
-addEventListener("scroll", draw, { passive: true });
-addEventListener("resize", draw, { passive: true });
+filter.addEventListener("input", select);
+unmarked.addEventListener("change", select);
+find("refresh").addEventListener("click", () => read());
 addEventListener("keydown", (event) => {
-  if (event.key === "/" && document.activeElement !== filter) {
+  if (event.key === "/" && document.activeElement !== filter && !document.querySelector("dialog[open]")) {
     event.preventDefault();
     filter.focus();
   }

@@ -1,6 +1,6 @@
 // Records made of texts and numbers alone: whoever writes an XCom or a manifest may put anything there.
 
-const TEXTS = ["uri", "url", "prompt", "revised_prompt", "model", "size", "request_id", "expires_at", "currency"];
+const TEXTS = ["uri", "url", "prompt", "revised_prompt", "model", "size", "request_id", "expires_at", "currency", "estimate"];
 const NUMBERS = ["index", "width", "height", "bytes", "seed", "cost"];
 
 /** A text, `null` for anything else. */

@@ -23,6 +23,42 @@ function address(page, { taskId, mapIndex }, more = {}) {
 }
 
 export const imageAddress = (of, uri) => address("image", of, { uri });
+export const thumbnailAddress = (of, uri) => address("thumbnail", of, { uri });
 export const downloadAddress = (of, uri) => address("image", of, { uri, download: true });
 export const manifestAddress = (of) => address("manifest", of);
 export const manifestPage = (of, page) => address("manifest", of, { page });
+export const unfinishedAddress = (of, after) => address("unfinished", of, { after });
+
+const LONGEST = 7000; // characters of an address, which servers and proxies take
+const MOST = 500; // images of one zip, as the server has it
+
+/** Addresses of zips that hold these images, as few as may be. */
+export function zipAddresses(images) {
+  const addresses = [];
+  let [groups, count, latest] = [new Map(), 0, null];
+  for (const image of images) {
+    const [folder, name] = [image.uri.slice(0, image.uri.lastIndexOf("/") + 1), image.uri.slice(image.uri.lastIndexOf("/") + 1)];
+    const key = JSON.stringify([image.owner.taskId, image.owner.mapIndex, folder]);
+    const more = new Map(groups).set(key, [...(groups.get(key) ?? []), name]);
+    const next = zipAddress(more);
+    if (count > 0 && (next.length > LONGEST || count === MOST)) {
+      addresses.push(latest);
+      [groups, count] = [new Map([[key, [name]]]), 1];
+      latest = zipAddress(groups);
+    } else {
+      [groups, count, latest] = [more, count + 1, next];
+    }
+  }
+  return latest ? [...addresses, latest] : [];
+}
+
+function zipAddress(groups) {
+  const query = new URLSearchParams({ dag_id: scope.dagId, run_id: scope.runId });
+  for (const [key, names] of groups) {
+    const [taskId, mapIndex, folder] = JSON.parse(key);
+    for (const [name, value] of Object.entries({ task_id: taskId, map_index: mapIndex, folder, names: names.join("/") })) {
+      query.append(name, value);
+    }
+  }
+  return `zip?${query}`;
+}

@@ -79,6 +79,26 @@ def test_a_throttled_request_reserves_once(connected, simulator):
     assert simulator.state.billed == 1
 
 
+@pytest.mark.parametrize("bound", [{"extra": {"budget": {"per_day": 1}}}, {"max_cost": 1}])
+def test_what_is_asked_for_again_under_its_key_reserves_nothing_again(
+    connected, simulator, redis_server, bound
+):
+    simulator.state.settings.idempotency_header = "Idempotency-Key"
+    simulator.fault("504", times=3)  # of the three that one call asks
+    conn_id = connected(idempotency_header="Idempotency-Key", **bound.get("extra", {}))
+    cost = {"max_cost": bound["max_cost"]} if "max_cost" in bound else {}
+
+    attempt = InMemoryAirflow().run_to_end(
+        QwenImageGenerateOperator(task_id="t", prompt="a mug", qwenimage_conn_id=conn_id, retries=1, **cost)
+    )
+
+    assert attempt.error is None
+    assert (attempt.state, attempt.try_number) == ("success", 2)
+    assert (simulator.state.posts, simulator.state.billed) == (4, 1)
+    client = redis_server.client()
+    assert {int(client.get(counter)) for counter in client.scan_iter("*spent*")} <= {1_000_000}
+
+
 @pytest.mark.parametrize(("fault", "spent"), [(None, 1), ("job_failed", 0)])
 def test_a_jobs_money_is_settled_at_its_end(connected, simulator, redis_server, fault, spent):
     simulator.state.settings.job_seconds = 0

@@ -171,6 +171,32 @@ def bucket(s3: LocalS3) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from account.redis_server import RedisServer
+
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(_redis: Any) -> Any:
+    """A Redis server with an empty memory, which outlives the test."""
+    with _redis.client() as client:
+        client.flushall()
+    return _redis
+
+
+@pytest.fixture
+def in_redis(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The server in which all processes of an account meet."""
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNT", redis_server.connection)
+    monkeypatch.setenv("AIRFLOW__QWENIMAGE__ACCOUNT_CONN_ID", "account")
+    return redis_server
+
+
 @pytest.fixture
 def in_subprocess() -> Callable[[str], str]:
     """Run Python source in a new interpreter and return what it printed; its exit code must be 0."""

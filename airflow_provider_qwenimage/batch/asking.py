@@ -160,7 +160,8 @@ class Asking:
         keyed: dict[str, Any] = self._keys.entry(item, earlier) if self._keys else {}
         await self._journal.commit(Entry(position=item.position, state="intent", **keyed))
         if not self._pace.closed:
-            await turn.ahold()
+            intent = self._journal.entries[item.position]
+            await turn.ahold(self._journal.owner(intent) if turn.told else None)
         if self._pace.closed:  # the task was told to end meanwhile
             self._refused(item, "The task was stopped")
             raise asyncio.CancelledError

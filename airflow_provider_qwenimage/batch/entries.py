@@ -52,6 +52,11 @@ class Entry(BaseModel):
         return "unknown" if self.state == "intent" and self.sent else self.state
 
     @property
+    def began(self) -> datetime | None:
+        """When a request was first sent that may be of unknown outcome; ``None`` where it is not, or was answered."""
+        return self.sent or (self.at if self.state == "intent" else None)
+
+    @property
     def known_job(self) -> str | None:
         """The id of its job, whatever became of it."""
         if self.job:
@@ -61,7 +66,7 @@ class Entry(BaseModel):
     def lost(self, reason: str, *, request_id: str | None = None) -> Entry:
         """Return the entry that says that nobody knows what became of the request."""
         kept = self.model_dump(include={"position", "sent", "request_id", "key", "account"})
-        kept["sent"] = self.sent or (self.at if self.state == "intent" else None)
+        kept["sent"] = self.began
         kept["request_id"] = request_id or self.request_id
         kept["job_id"] = self.known_job
         return Entry(**kept, state="unknown", reason=reason)

@@ -71,13 +71,10 @@ class UnknownRows:
                 self._adopt(self._items[position], found[each.owner])
         left = [each for each in lost if each.owner not in found]
         log.info("%d of %d rows of unknown outcome were found at the gateway.", len(found), len(lost))
-        unowned = [seen for seen in search.seen if seen.job not in found.values()]
-        search = search._replace(seen=tuple(unowned))
-        return (
-            find.told_of(find.candidates(self._settings, self._items[0].request, left, search))
-            if left
-            else ""
-        )
+        if not left:
+            return ""
+        may_be = find.candidates(self._settings, self._items[0].request, left, search, claims=claims)
+        return find.told_of(may_be)
 
     def _adopt(self, item: Item, listed: ListedJob) -> None:
         job = find.job_of(self._settings, item.request, listed)
@@ -104,13 +101,16 @@ class UnknownRows:
                 or not find.can_be_asked(self._settings, item.request)
             ):
                 continue
-            since = entry.at if entry.state == "intent" else entry.sent
+            since = entry.began
             if since is None:  # its images were known, and are gone: no job brings them back
                 continue
             until = entry.at if entry.state == "unknown" else min(now, since + longest)
-            owner = f"{self._options.persist_to} {item.position} {item.fingerprint}@{since:%Y%m%d%H%M%S}"
             lost[item.position] = Lost.of(
-                item.request, owner=owner, since=since, until=until, request_id=entry.request_id
+                item.request,
+                owner=self._journal.owner(entry),
+                since=since,
+                until=until,
+                request_id=entry.request_id,
             )
         return lost
 

@@ -8,6 +8,7 @@ into the next one together, so that the cost per request does not grow with the 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -53,11 +54,12 @@ class Journal:
         before: Callable[[Iterable[Entry]], object] = list,
     ) -> None:
         self.header = header
+        self._place = bucket.uri("")
         self._segments = Segments(bucket)
         self.entries: dict[int, Entry] = {}
         found = self._segments.header()
         if found:
-            self._refuse_another(found, header, bucket.uri(""))
+            self._refuse_another(found, header, self._place)
         earlier = self._segments.entries() if found else {}
         before(earlier.values())
         if found and (resume or found.same_life(header)):
@@ -82,6 +84,11 @@ class Journal:
             f"{uri} is the journal of another batch, of {origin}: {difference}",
             advice="Choose another persist_to, such as one with {{ run_id }}.",
         )
+
+    def owner(self, entry: Entry) -> str:
+        """Name the intent of an entry among all requests of the account: who owns the job that was made of it."""
+        name = f"{self._place}\n{entry.position}\n{self.header.requests[entry.position]}"
+        return f"{hashlib.sha256(name.encode()).hexdigest()[:32]}@{entry.began:%Y%m%d%H%M%S}"
 
     def note(self, entry: Entry) -> None:
         """Remember an entry; it is written as soon as may be."""

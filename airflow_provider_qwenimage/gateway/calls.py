@@ -59,6 +59,10 @@ class Intent(Protocol):
     key: str | None
     again: Any
 
+    @property
+    def owner(self) -> str:
+        """Names the intent among all requests of the account, once it is written."""
+
     def intend(self) -> None: ...  # noqa: D102
     def forget(self) -> None: ...  # noqa: D102
 
@@ -149,7 +153,7 @@ def send(
                 raise told
             if record is not None:
                 record.intend()
-            turn.hold()
+            turn.hold(record.owner if record else None)
             turn.sent = True
             turn.outcome = outcome = _answered(client, settings, planned)
             return outcome
@@ -223,6 +227,10 @@ def turn_of(
         from airflow_provider_qwenimage.gateway.account.money import Purse
 
         facts["purse"] = Purse.of(settings, planned.request, wallet=wallet)
+    if settings.store is not None and planned.is_job:
+        from airflow_provider_qwenimage.gateway.account.claims import Told
+
+        facts["told"] = Told(settings, planned.request, again=paid)
     return Turn.of(settings, planned.request.model, is_job=planned.is_job, **facts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_provider_qwenimage import catalog
 from airflow_provider_qwenimage.catalog.rules import check
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable, InvalidRequest
+from airflow_provider_qwenimage.gateway.account.turn import account
 from airflow_provider_qwenimage.gateway.calls import conduct, goes_as_job
 from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.models.results import Job
@@ -103,13 +105,18 @@ def refuse_unfindable(settings: Settings, request: Request) -> None:
     )
 
 
-def claims(settings: Settings, owned: Mapping[str, str] | None = None) -> Claims:  # noqa: ARG001 - by the account
+def claims(settings: Settings, owned: Mapping[str, str] | None = None) -> Claims:
     """
     Return who owns which job of the account, as far as it is known here.
 
     :param owned: the owner of each job that the caller has on record.
     """
-    return RecordClaims(owned)
+    record = RecordClaims(owned)
+    if settings.store is None:
+        return record
+    from airflow_provider_qwenimage.gateway.account.claims import AccountClaims
+
+    return AccountClaims(account(settings), settings, record)
 
 
 def find(
@@ -138,34 +145,40 @@ def search_for(
     client: HttpClient, settings: Settings, request: Request, *, since: datetime, until: datetime | None
 ) -> list[Candidate]:
     """Return the jobs that one request may have been answered with, each looked at once; see the hook's ``find``."""
-    return run(client, _search_for(settings, request, since, until))
+    return _unclaimed(settings, *run(client, _search_for(settings, request, since, until)))
 
 
 async def asearch_for(
     client: AsyncHttpClient, settings: Settings, request: Request, *, since: datetime, until: datetime | None
 ) -> list[Candidate]:
     """See ``search_for``."""
-    return await arun(client, _search_for(settings, request, since, until))
+    found = await arun(client, _search_for(settings, request, since, until))
+    return await asyncio.to_thread(_unclaimed, settings, *found)
 
 
 def _search_for(
     settings: Settings, request: Request, since: datetime, until: datetime | None
-) -> Flow[list[Candidate]]:
+) -> Flow[tuple[ImageRequest, Lost, Search]]:
     request = request.model_copy(update={"model": request.model or settings.model})
     if not can_be_asked(settings, request):
         raise InvalidRequest("request", f"{settings.gateway.title} makes no job of it that could be found")
     moments = (since, until or datetime.now(UTC))
     begin, end = (each if each.tzinfo else each.replace(tzinfo=UTC) for each in moments)
     lost = Lost.of(request, owner="", since=begin, until=end)
-    search = yield from searching([lost], owned=(), pages=PAGES, interval=0.0, seconds=0.0)
-    return candidates(settings, request, [lost], search)
+    return request, lost, (yield from searching([lost], owned=(), pages=PAGES, interval=0.0, seconds=0.0))
+
+
+def _unclaimed(settings: Settings, request: ImageRequest, lost: Lost, search: Search) -> list[Candidate]:
+    return candidates(settings, request, [lost], search, claims=claims(settings))
 
 
 def candidates(
-    settings: Settings, request: ImageRequest, lost: Sequence[Lost], search: Search
+    settings: Settings, request: ImageRequest, lost: Sequence[Lost], search: Search, *, claims: Claims
 ) -> list[Candidate]:
-    """Return the jobs that nothing speaks against, oldest first, as jobs that can be waited for."""
-    fitting = [seen for seen in search.seen if any(map(seen.fits, lost))]
+    """Return the jobs that are nobody's and that nothing speaks against, oldest first, ready to be waited for."""
+    owners = claims.known([seen.job.id for seen in search.seen]).owners
+    free = (None, *(each.owner for each in lost))
+    fitting = [seen for seen in search.seen if owners.get(seen.job.id) in free and any(map(seen.fits, lost))]
     fitting.sort(key=lambda seen: seen.job.at)
     return [
         Candidate(
@@ -210,7 +223,7 @@ def longest_exchange(settings: Settings) -> timedelta:
 
 
 def briefly(
-    settings: Settings, request: ImageRequest, lost: Sequence[Lost], *, owned: Collection[str] = ()
+    settings: Settings, request: ImageRequest, lost: Sequence[Lost], *, owned: Mapping[str, str] | None = None
 ) -> str:
     """Say what the gateway lists, empty where it does not tell in seconds: what fails a task must not wait for it."""
     answer: Future[str] = Future()
@@ -218,8 +231,9 @@ def briefly(
     def ask() -> None:
         try:
             with settings.endpoint.client() as client:
-                search = find(client, lost, owned=owned, pages=_FEW_PAGES)
-            answer.set_result(told_of(candidates(settings, request, lost, search)))
+                search = find(client, lost, owned=owned or (), pages=_FEW_PAGES)
+            known = claims(settings, owned)
+            answer.set_result(told_of(candidates(settings, request, lost, search, claims=known)))
         except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
             answer.set_exception(error)
 

@@ -94,7 +94,7 @@ class UnknownOutcome:
         told = self._options.on_unknown_outcome
         if told == "resubmit" or not find.can_be_asked(self._settings, self._request):
             raise error
-        owner = f"{self._ledger.name}@{since:%Y%m%d%H%M%S}"
+        owner = self._ledger.owner_since(since)
         lost = Lost.of(self._request, owner=owner, since=since, until=until, request_id=request_id)
         if told == "fail":
             if named := find.briefly(self._settings, self._request, [lost]):
@@ -123,7 +123,8 @@ class UnknownOutcome:
             found = adopt([lost], search.seen, whole=search.whole, claims=claims)
             if lost.owner in found:
                 return found[lost.owner]
-            why = find.told_of(find.candidates(self._settings, self._request, [lost], search))
+            may_be = find.candidates(self._settings, self._request, [lost], search, claims=claims)
+            why = find.told_of(may_be)
         error.advice = f"{why} {error.advice}".strip()
         return None
 

@@ -6,8 +6,9 @@ Which job of the gateway's list a lost request was answered with: exactly one th
     lost request ── model, time, prompt, n ──► jobs that fit ── no rival, and proof ──► the one that is adopted
 
 A job proves whose it is by the prompt its document names, by the request id of a lost answer, or by who claimed it. One
-that proves nothing is adopted only where all requests of the account are known (``claims``) and no other one can
-have made it. Where claims are not shared, two requests for the very same prompt at the same time cannot be told apart.
+that proves nothing is adopted only where all requests of the account are known (``claims``), no other one can have made
+it, and its document is shown to this key. Where requests are not known, two for the very same prompt at the same time
+cannot be told apart.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_qwenimage.models.requests import ImageRequest
-    from airflow_provider_qwenimage.payment.claims import Claims
+    from airflow_provider_qwenimage.payment.claims import Claims, Known
     from airflow_provider_qwenimage.wire.job_list import JobFacts, ListedJob
 
 # Between the clocks of workers and gateway, and the second that a record's time is cut to.
@@ -93,6 +94,11 @@ class Seen(NamedTuple):
         """Whether its document names the prompt."""
         return self.facts is not None and lost.prompt in map(digest, self.facts.prompts)
 
+    @property
+    def shown(self) -> bool:
+        """Whether its document could be read; the list may name jobs of other keys, which nobody else is shown."""
+        return self.facts is not None and self.facts.shown
+
 
 def adopt(lost: Sequence[Lost], seen: Sequence[Seen], *, whole: bool, claims: Claims) -> dict[str, ListedJob]:
     """
@@ -102,26 +108,20 @@ def adopt(lost: Sequence[Lost], seen: Sequence[Seen], *, whole: bool, claims: Cl
     :param whole: whether no such job can be missing.
     :return: by owner; requests without such a job are left out.
     """
-    # Others first, owners after: who claims between the two is seen as one or the other.
-    rivals = [*lost, *(other for each in lost for other in claims.others(each))]
-    owners = claims.owners([each.job.id for each in seen])
+    known = claims.known([each.job.id for each in seen])
+    rivals = [*lost, *known.requests]
     found: dict[str, ListedJob] = {}
     for each in lost:
-        job = _only(each, seen, rivals=rivals, owners=owners, proof_needed=not claims.shared, whole=whole)
+        job = _only(each, seen, rivals=rivals, known=known, whole=whole)
         if job is not None and claims.claim(job.id, each.owner):
             found[each.owner] = job
     return found
 
 
 def _only(
-    lost: Lost,
-    seen: Sequence[Seen],
-    *,
-    rivals: Sequence[Lost],
-    owners: Mapping[str, str],
-    proof_needed: bool,
-    whole: bool,
+    lost: Lost, seen: Sequence[Seen], *, rivals: Sequence[Lost], known: Known, whole: bool
 ) -> ListedJob | None:
+    owners = known.owners
     own = [each for each in seen if owners.get(each.job.id) == lost.owner or each.answers(lost)]
     own = [each for each in own if owners.get(each.job.id, lost.owner) == lost.owner]
     if own:
@@ -131,8 +131,8 @@ def _only(
         return None
     (only,) = free
     contested = any(rival.owner != lost.owner and only.fits(rival) for rival in rivals)
-    proven = not proof_needed or only.proves(lost)
-    return only.job if proven and not contested else None
+    all_known = known.since is not None and lost.since >= known.since and only.shown
+    return only.job if (all_known or only.proves(lost)) and not contested else None
 
 
 def digest(prompt: str) -> str:

@@ -58,7 +58,7 @@ class Ledger:
     :param account: a digest of host and key that requests are sent with.
     :param header: the name of the header for idempotency keys, where the gateway has one.
     :ivar again: the intent of an earlier try whose request is asked for again under the same key.
-    :ivar sent_at: when this try wrote that it is about to send.
+    :ivar sent_at: when it was first about to be sent, as far as this try wrote it.
     :ivar beside: where an answer is kept until Airflow has taken it.
     """
 
@@ -128,6 +128,15 @@ class Ledger:
         return record.key is not None and (record.key, record.account) == (self.key, self._account)
 
     @property
+    def owner(self) -> str:
+        """Names this try's intent among all requests of the account."""
+        return self.owner_since(self.sent_at or datetime.now(UTC))
+
+    def owner_since(self, at: datetime) -> str:
+        """Name the intent of a moment: who owns the job that was made of it."""
+        return f"{self.name}@{at:%Y%m%d%H%M%S}"
+
+    @property
     def pending(self) -> str:
         """The name under which an answer is kept beside the images."""
         return f"{PENDING}{self.name}.json"
@@ -187,9 +196,8 @@ class Ledger:
 
     def intend(self) -> None:
         """Write that a request is about to be sent; when this fails, nothing must be sent."""
-        self.sent_at = datetime.now(UTC)
-        facts = {"at": self.again.at if self.again else self.sent_at}
-        self._intent = self._record("intent", account=self._account, key=self.key, **facts)
+        self.sent_at = self.again.at if self.again else datetime.now(UTC)
+        self._intent = self._record("intent", account=self._account, key=self.key, at=self.sent_at)
         if self._store is not None:
             self._store.set(KEY, self._intent.model_dump(mode="json", exclude_none=True))
 

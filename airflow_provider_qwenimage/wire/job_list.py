@@ -65,12 +65,14 @@ class JobFacts(NamedTuple):
     :param ended: whether nothing will be added to it.
     :param prompts: those it names.
     :param images: how many images it was to make.
+    :param shown: whether there is a document; the gateway calls unknown what another key or region submitted.
     """
 
     state: str
     ended: bool
     prompts: frozenset[str] = frozenset()
     images: int | None = None
+    shown: bool = True
 
 
 def list_jobs(*, model: str | None, since: datetime, conduct: Conduct, pages: int = PAGES) -> Flow[JobList]:
@@ -126,7 +128,7 @@ def look(job_id: str) -> Flow[JobFacts]:
     document = found[0] if found else {}
     word = state_word(document)
     if reply.status >= 300 or word not in STATES:
-        return JobFacts("UNREADABLE", ended=False)
+        return JobFacts("UNREADABLE", ended=False, shown=False)
     output = as_dict(document.get("output"))
     metrics = as_dict(output.get("task_metrics") or output.get("task_metric"))
     return JobFacts(
@@ -134,6 +136,7 @@ def look(job_id: str) -> Flow[JobFacts]:
         ended=STATES[word] != "waiting",
         prompts=frozenset(_prompts(output)),
         images=_number(metrics.get("TOTAL")) or None,
+        shown=STATES[word] != "lost",
     )
 
 

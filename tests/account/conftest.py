@@ -10,22 +10,6 @@ from airflow_provider_qwenimage.gateway.account.place import RedisPlace
 from airflow_provider_qwenimage.gateway.account.shared import SharedStore
 
 
-@pytest.fixture(scope="session")
-def _server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def redis_server(_server):
-    """A server with an empty memory, which outlives the test."""
-    with _server.client() as client:
-        client.flushall()
-    return _server
-
-
 @pytest.fixture
 def mortal_server(tmp_path):
     """A server that a test may kill."""

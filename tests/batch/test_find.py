@@ -114,6 +114,31 @@ def test_find_is_refused_for_a_row_that_nobody_can_be_asked_about(gateway, batch
     assert "requests[1]" in str(attempt.error) or "row 2" in str(attempt.error).lower()
 
 
+def test_where_all_requests_are_known_the_one_row_that_was_lost_is_found_without_a_prompt(
+    gateway, batch, shelf, in_redis
+):
+    first = batch(["a seed"], model=WITHOUT, **LOST)
+    assert InMemoryAirflow().run_to_end(first).state == "success"
+    for name in shelf.names():
+        shelf.client.delete_object(Bucket=shelf.bucket, Key=shelf.key + name)
+    in_redis.whole_for(7200)
+    gateway.fault("504", match="product 2")
+    given = {**LOST, "on_error": "fail", "retries": 2}
+
+    attempt = InMemoryAirflow().run_to_end(
+        batch(prompts(4), model=WITHOUT, on_unknown_outcome="find", **given)
+    )
+
+    assert attempt.error is None
+    assert (attempt.state, gateway.state.posts) == ("success", 5)
+    images = shelf.manifest()["images"]
+    (adopted,) = (image for image in images if "adopted_job" in image)
+    assert adopted["prompt"] == "product 2"
+    assert len({image["adopted_job"] if "adopted_job" in image else image["uri"] for image in images}) == 4
+    (told,) = in_redis.client().scan_iter("*:told")
+    assert list(in_redis.client().hgetall(told)) == [b"mark"]  # every request is accounted for
+
+
 def keys_of(gateway):
     return [seen.headers.get("idempotency-key") for seen in gateway.state.requests if seen.kind == "generate"]
 

@@ -11,7 +11,12 @@ import pytest
 from airflow_provider_qwenimage.decorators.qwen_image import qwen_image_task
 from airflow_provider_qwenimage.exceptions import InvalidRequest, JobFailed, OutcomeUnknown
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
-from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
+from airflow_provider_qwenimage.operators.qwenimage import (
+    QwenImageEditOperator,
+    QwenImageGenerateOperator,
+    QwenImageSequenceOperator,
+    QwenImageTranslateOperator,
+)
 from airflow_provider_qwenimage.payment import claims
 from airflow_provider_qwenimage.payment.ledger import KEY
 from harness import InMemoryAirflow
@@ -235,6 +240,116 @@ def test_a_job_of_another_key_says_so(gateway, qwenimage_connection):
     assert "sk-" not in json.dumps(airflow.stored(task))
 
 
+@pytest.fixture
+def shared_account(gateway, qwenimage_connection, in_redis):
+    """An account whose requests are all known, since an hour before the test."""
+    conn_id = qwenimage_connection("dashscope")
+    seed = QwenImageGenerateOperator(
+        task_id="seed", prompt="a seed", model=WITHOUT, qwenimage_conn_id=conn_id, poll_interval=0.05
+    )
+    assert InMemoryAirflow().run(seed).state == "success"
+    in_redis.whole_for(7200)
+    gateway.state._requests.clear()
+    return conn_id
+
+
+def test_where_all_requests_are_known_the_one_job_that_nobody_owns_is_found_without_a_prompt(
+    gateway, shared_account
+):
+    airflow = InMemoryAirflow()
+    task = generate(shared_account, model=WITHOUT)
+    gateway.fault("504")
+
+    attempt = airflow.run_to_end(task)
+
+    assert attempt.error is None
+    assert (attempt.state, attempt.try_number, gateway.state.posts) == ("success", 1, 2)
+    (owned,) = (job.id for job in gateway.state.jobs.list("dashscope") if job.id != attempt.xcoms["job_id"])
+    assert owned != attempt.xcoms["images"][0]["adopted_job"]
+
+
+POSTER = "https://img.example/poster.png"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (QwenImageEditOperator, {"model": "qwen-image-3.0-pro", "images": POSTER, "prompt": "in red"}),
+        (QwenImageSequenceOperator, {"model": "wan2.7-image", "n": 2, "prompt": "a fox"}),
+        (QwenImageTranslateOperator, {"target_lang": "en", "images": POSTER}),
+    ],
+)
+def test_every_operator_finds_its_job(gateway, shared_account, kind, given):
+    gateway.fault("504")
+    task = kind(
+        task_id="t", qwenimage_conn_id=shared_account, on_unknown_outcome="find", poll_interval=0.05, **given
+    )
+
+    attempt = InMemoryAirflow().run_to_end(task)
+
+    assert attempt.error is None
+    assert (attempt.state, attempt.try_number, gateway.state.posts) == ("success", 1, 2)
+    assert {image["adopted_job"] for image in attempt.xcoms["images"]} == {attempt.xcoms["job_id"]}
+
+
+def test_a_retry_takes_up_the_job_that_its_worker_had_claimed_and_not_written_down(
+    gateway, shared_account, in_redis
+):
+    airflow = InMemoryAirflow()
+    task = generate(shared_account, model=WITHOUT)
+    first = airflow.run(task)
+    (jobs,) = in_redis.client().scan_iter("*:jobs")
+    owner = in_redis.client().hget(jobs, f"job:{first.xcoms['job_id']}").decode()
+    begun = datetime.strptime(owner.partition("@")[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    leave_intent(airflow, task, at=begun.isoformat())
+    in_redis.whole_for(0)  # which needs no proof, nor to know of others
+
+    again = airflow.run(task)
+
+    assert (again.state, again.xcoms["job_id"]) == ("success", first.xcoms["job_id"])
+    assert gateway.state.posts == 2
+
+
+def test_while_another_request_may_be_its_owner_a_job_is_nobodys(gateway, shared_account):
+    gateway.fault("drop_before")  # it made no job, which nobody can tell
+    other = generate(shared_account, model=WITHOUT, prompt="a kettle", on_unknown_outcome="fail", retries=0)
+    assert InMemoryAirflow(run_id="another").run(other).state == "failed"
+    gateway.fault("504")
+
+    attempt = InMemoryAirflow().run_to_end(generate(shared_account, model=WITHOUT))
+
+    assert attempt.state == "failed"
+    assert "one job that may be it, or another's" in str(attempt.error)
+
+
+def test_a_server_younger_than_the_request_proves_nothing(gateway, shared_account, in_redis):
+    in_redis.client().flushall()
+    gateway.fault("504")
+
+    attempt = InMemoryAirflow().run_to_end(generate(shared_account, model=WITHOUT))
+
+    assert attempt.state == "failed"
+    assert "may be it" in str(attempt.error)
+
+    gateway.fault("504")
+    named = InMemoryAirflow(run_id="named").run_to_end(generate(shared_account))
+    assert named.state == "success"  # its document names the prompt
+
+
+def test_a_job_that_another_task_owns_is_no_candidate(gateway, shared_account):
+    """Although it is of the same prompt, and of another process."""
+    owner = InMemoryAirflow(run_id="another").run(generate(shared_account, prompt="a teapot"))
+    claims.RecordClaims._adopted.clear()
+    gateway.fault("drop_before")
+
+    for told in ("fail", "find"):
+        attempt = InMemoryAirflow(run_id=told).run_to_end(generate(shared_account, on_unknown_outcome=told))
+        assert attempt.state == "failed"
+        assert "lists no job that may be it" in str(attempt.error)
+        assert owner.xcoms["job_id"] not in str(attempt.error)
+        gateway.fault("drop_before")
+
+
 KEYED = {"idempotency_header": "Idempotency-Key"}
 
 
@@ -273,6 +388,41 @@ def test_a_retry_asks_with_the_same_key_and_a_clear_with_another(remembering, qw
     airflow.clear(task)
     assert airflow.run_to_end(task).state == "success"
     assert remembering.state.billed == 2
+
+
+def test_a_job_with_a_key_is_asked_for_again_and_nobody_waits_for_its_first_request(
+    remembering, shared_account, qwenimage_connection, in_redis
+):
+    remembering.fault("504", times=3)
+    conn_id = qwenimage_connection("dashscope", conn_id="keyed", **KEYED)
+    task = generate(conn_id, model=WITHOUT, on_unknown_outcome="fail")
+
+    attempt = InMemoryAirflow().run_to_end(task)
+
+    assert attempt.error is None
+    assert (attempt.state, attempt.try_number) == ("success", 2)
+    assert (remembering.state.posts, len(remembering.state.jobs.list("dashscope"))) == (5, 2)
+    (told,) = in_redis.client().scan_iter("*:told")
+    assert list(in_redis.client().hgetall(told)) == [b"mark"]
+
+
+def test_every_call_of_the_hook_has_a_key_of_its_own(remembering, qwenimage_connection):
+    remembering.fault("504")
+    with QwenImageHook(qwenimage_connection("tokenhot", **KEYED)) as hook:
+        for _ in range(2):
+            hook.generate("a mug", model="qwen-image-plus")
+    keys = [seen.headers["idempotency-key"] for seen in remembering.state.requests if seen.kind == "generate"]
+    assert (keys[0], remembering.state.billed) == (keys[1], 2)
+    assert len(set(keys)) == 2
+
+
+def test_the_row_of_a_gateway_may_name_the_header(remembering, qwenimage_connection):
+    with QwenImageHook(qwenimage_connection("tokenhot")) as hook:
+        row = hook.settings.gateway.model_copy(update={"idempotency_header": "Idempotency-Key"})
+        hook._settings = hook.settings.model_copy(update={"gateway": row})
+        hook.generate("a mug", model="qwen-image-plus")
+    (seen,) = (seen for seen in remembering.state.requests if seen.kind == "generate")
+    assert seen.headers["idempotency-key"]
 
 
 @pytest.mark.parametrize("change", ["host", "header", "age"])
@@ -358,5 +508,36 @@ def test_two_tasks_killed_without_prompts_in_the_documents_stay_unknown(
     told = [ended(process) for process in [worker(prompt, model=WITHOUT) for prompt in prompts]]
 
     assert gateway.state.posts == 2
+    assert [each["state"] for each in told] == ["up_for_retry"] * 2
+    assert all("lists 2 jobs that may be it" in each["error"] for each in told)
+
+
+def test_after_kill_9_a_retry_finds_its_job_without_a_prompt_where_all_requests_are_known(
+    gateway, shared_account, worker, in_redis
+):
+    gateway.fault("hang", times=9, seconds=120)
+    jobs = gateway.state.jobs
+    kill_when([worker("a teapot", model=WITHOUT)], lambda: len(jobs.list("dashscope")) == 2)
+    gateway.state.faults.clear()
+    beside = ended(worker("a kettle", model=WITHOUT))  # another task meanwhile, whose job is known
+
+    told = ended(worker("a teapot", model=WITHOUT))
+
+    assert told["state"] == beside["state"] == "success", told["error"]
+    assert gateway.state.posts == 3
+    assert told["job_id"] != beside["job_id"]
+
+
+def test_two_tasks_killed_at_once_without_prompts_stay_unknown_where_all_requests_are_known(
+    gateway, shared_account, worker
+):
+    gateway.fault("hang", times=9, seconds=120)
+    prompts, jobs = ("a teapot", "a kettle"), gateway.state.jobs
+    kill_when([worker(prompt, model=WITHOUT) for prompt in prompts], lambda: len(jobs.list("dashscope")) == 3)
+    gateway.state.faults.clear()
+
+    told = [ended(process) for process in [worker(prompt, model=WITHOUT) for prompt in prompts]]
+
+    assert gateway.state.posts == 3
     assert [each["state"] for each in told] == ["up_for_retry"] * 2
     assert all("lists 2 jobs that may be it" in each["error"] for each in told)

@@ -106,9 +106,9 @@ def test_what_is_no_list_is_an_error(answer, error):
         ("jobs/200_succeeded_choices.json", JobFacts("SUCCEEDED", True)),
         ("jobs/200_running.json", JobFacts("RUNNING", False)),
         ("jobs/200_failed_in_output.json", JobFacts("FAILED", True, frozenset(), 1)),
-        ("jobs/200_unknown.json", JobFacts("UNKNOWN", True)),
-        ("dashscope/429_rate_quota.json", JobFacts("UNREADABLE", False)),
-        ("proxies/502_bad_gateway.html", JobFacts("UNREADABLE", False)),
+        ("jobs/200_unknown.json", JobFacts("UNKNOWN", True, shown=False)),
+        ("dashscope/429_rate_quota.json", JobFacts("UNREADABLE", False, shown=False)),
+        ("proxies/502_bad_gateway.html", JobFacts("UNREADABLE", False, shown=False)),
     ],
 )
 def test_a_jobs_document_tells_what_was_asked_or_nothing_of_it(answer, facts):

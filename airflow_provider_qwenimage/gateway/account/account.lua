@@ -252,4 +252,75 @@ function ops.settle_job()
   if ask.paid and ask.paid ~= cjson.null then book(bill[2], ask.paid - bill[1], 'job:' .. ask.job) end
 end
 
+-- Requests that make jobs, and whose each job is, as claims.py has it. They are whole from the moment on that is marked
+-- in all three keys, so that one which is evicted takes the mark with it; so does a start of the server, which may have
+-- lost its last seconds, and another server. One that does not say which it is marks every moment anew.
+local told, jobs, ends = at .. 'told', at .. 'jobs', at .. 'told:ends'
+local function whole_since()
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ARGV[3]
+  local mark = redis.call('HGET', told, 'mark') or ''
+  local marked = string.sub(mark, 1, #run + 1) == run .. ' '
+  if not (marked and redis.call('HGET', jobs, 'mark') == mark and redis.call('ZSCORE', ends, 'mark')) then
+    mark = run .. ' ' .. text(now)
+    redis.call('HSET', told, 'mark', mark)
+    redis.call('HSET', jobs, 'mark', mark)
+    redis.call('ZADD', ends, '+inf', 'mark')
+  end
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', '(' .. text(now), 'LIMIT', 0, 100)) do
+    redis.call('HDEL', told, gone)
+    redis.call('HDEL', jobs, gone)
+    redis.call('ZREM', ends, gone)
+  end
+  for _, key in ipairs({ told, jobs, ends }) do redis.call('EXPIRE', key, 172800) end
+  return tonumber(string.sub(mark, #run + 2))
+end
+local function put(key, field, value)
+  redis.call('HSET', key, field, value)
+  redis.call('ZADD', ends, text(now + ask.kept), field)
+end
+local function drop_told(owner)
+  redis.call('HDEL', told, 'by:' .. owner)
+  redis.call('ZREM', ends, 'by:' .. owner)
+end
+
+function ops.tell()
+  whole_since()
+  local field = 'by:' .. ask.owner
+  local before = redis.call('HGET', told, field)
+  -- Of the same second, and given up since: there may be a job of it all the same.
+  if before and before ~= ask.facts and not ask.again then put(told, field .. '#' .. ARGV[3], before) end
+  put(told, field, ask.facts)
+  return 1
+end
+
+function ops.untell()
+  drop_told(ask.owner)
+  return 1
+end
+
+function ops.claim()
+  whole_since()
+  local field = 'job:' .. ask.job
+  local owner = redis.call('HGET', jobs, field)
+  if owner and owner ~= ask.owner then return 0 end
+  put(jobs, field, ask.owner)
+  drop_told(ask.owner)
+  return 1
+end
+
+function ops.known()
+  local since, requests, owners = whole_since(), {}, {}
+  local found = redis.call('HGETALL', told)
+  for index = 1, #found, 2 do
+    local owner = string.match(found[index], '^by:(.+)$')
+    if owner then requests[#requests + 1], requests[#requests + 2] = owner, found[index + 1] end
+  end
+  for _, job in ipairs(ask.jobs) do
+    local owner = redis.call('HGET', jobs, 'job:' .. job)
+    if owner then owners[#owners + 1], owners[#owners + 2] = job, owner end
+  end
+  return { text(now - since), requests, owners }
+end
+
 return { memory, ops[ARGV[1]]() or false }

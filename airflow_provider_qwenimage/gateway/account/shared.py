@@ -17,10 +17,12 @@ from uuid import uuid4
 from airflow_provider_qwenimage.exceptions import GatewayUnreachable
 from airflow_provider_qwenimage.gateway.account.learning import Evidence, Learned
 from airflow_provider_qwenimage.gateway.account.local import Answer, LocalStore
-from airflow_provider_qwenimage.gateway.account.witness import Witness
+from airflow_provider_qwenimage.gateway.account.witness import Untold, Witness
 from airflow_provider_qwenimage.redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis.commands.core import Script
 
     from airflow_provider_qwenimage.gateway.account.place import RedisPlace
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 _AWAY = 5.0  # seconds until a server that is away is asked again
 _RENEWED = 15.0  # seconds between the signs that who holds a seat lives
 _MONEY = ("reserve", "settle", "bill", "settle_job")
+_CLAIMS = ("tell", "untell", "claim", "known")
 
 
 class SharedStore:
@@ -52,7 +55,7 @@ class SharedStore:
         )
         self._lost_on: str | None = None  # the day it forgot what was spent
         self._forgot = False
-        self._witness = Witness(name)
+        self._witness, self._untold = Witness(name), Untold(name)
         self._held: dict[str, tuple[str, float]] = {}
         self._awake = threading.Event()
         self._script: Script | None = None
@@ -63,7 +66,7 @@ class SharedStore:
         """
         Do one operation, undivided.
 
-        :raises GatewayUnreachable: money cannot be reserved.
+        :raises GatewayUnreachable: money cannot be reserved, or a request not be told anywhere.
         """
         from redis.exceptions import RedisError
 
@@ -110,6 +113,8 @@ class SharedStore:
         if name == "ask":
             self._peers = max(int(told[6]), 1)
         answer = _read(name, told)
+        if name == "known":
+            answer = (*answer, self._untold.until())
         self._follow(name, asked, answer)
         return answer
 
@@ -161,6 +166,10 @@ class SharedStore:
         if name in _MONEY:
             log.warning("What was reserved stays counted as spent: the account's Redis server is away")
             return None
+        if name in _CLAIMS:
+            if name == "tell":
+                self._untold.note()
+            return None
         if name in ("ask", "missed"):
             asked["gaps"] = tuple(gap * self._peers for gap in asked["gaps"])
         if name == "ask":
@@ -209,4 +218,13 @@ def _read(name: str, told: Any) -> Any:
         return Evidence(float(now), float(at), times, running, int(peak), known)
     if name == "reserve":
         return told and (told[0].decode(), int(told[1]))
+    if name == "known":
+        age, *tables = told
+        requests, owners = ({key.decode(): value.decode() for key, value in _pairs(each)} for each in tables)
+        return float(age), requests, owners
     return float(told) if name in ("poll", "missed") else bool(told)
+
+
+def _pairs(table: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the fields of a hash, as a script returns one."""
+    return zip(table[::2], table[1::2], strict=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from airflow_provider_qwenimage.gateway.account.claims import Told
     from airflow_provider_qwenimage.gateway.account.local import Answer
     from airflow_provider_qwenimage.gateway.account.money import Purse
     from airflow_provider_qwenimage.gateway.account.place import RedisPlace
@@ -146,6 +147,7 @@ class Turn:
     :param line: the model's name.
     :param bounds: seconds between requests, and requests at once, of the account and of the model; 0 for none.
     :param purse: what the request may cost, and of what; ``None`` where nothing bounds it.
+    :param told: tells the others of it before it leaves; ``None`` where it makes no job, or nobody listens.
     :param longest: seconds to wait for a turn, ``None`` for as long as it takes; the configuration's where omitted.
     :param most: times the gateway may turn it away.
     :param far: called where the turn is more than ten seconds away, with the place in the line and the seconds, as far
@@ -156,6 +158,7 @@ class Turn:
     line: str
     bounds: dict[str, tuple[float, float]]
     purse: Purse | None = None
+    told: Told | None = None
     longest: float | None = -1.0
     most: int | None = None
     far: Callable[[Place, float], None] | None = None
@@ -203,25 +206,23 @@ class Turn:
             log.exception(_UNSETTLED)
             return False
 
-    def hold(self) -> None:
-        """Wait for the very moment the request may leave; what had to be written down first is."""
-        if self._leaves - time.monotonic() < -TARDY:
-            drive(self.store, self._missed())
-        if (left := self._leaves - time.monotonic()) > 0:
-            time.sleep(left)
+    def hold(self, owner: str | None = None) -> None:
+        """Wait for the very moment it may leave; what had to be written down first is, as ``owner``'s."""
+        drive(self.store, self._left(owner))
 
-    async def ahold(self) -> None:
+    async def ahold(self, owner: str | None = None) -> None:
         """See ``hold``."""
-        if self._leaves - time.monotonic() < -TARDY:
-            await adrive(self.store, self._missed())
-        if (left := self._leaves - time.monotonic()) > 0:
-            await asyncio.sleep(left)
+        await adrive(self.store, self._left(owner))
 
-    def _missed(self) -> Steps[None]:
-        """Take the next moment: a request that left late would be too near the one after it."""
-        missed = {"holder": self._holder, "line": self.line, "gaps": self.bounds["gaps"]}
-        ahead = yield Ask("missed", missed)
-        self._leaves = time.monotonic() + ahead
+    def _left(self, owner: str | None) -> Steps[None]:
+        if self.told is not None:
+            yield from self.told.begun(owner or self._holder, self._holder)
+        if self._leaves - time.monotonic() < -TARDY:  # the next moment: it would be too near the one after it
+            missed = {"holder": self._holder, "line": self.line, "gaps": self.bounds["gaps"]}
+            ahead = yield Ask("missed", missed)
+            self._leaves = time.monotonic() + ahead
+        if (left := self._leaves - time.monotonic()) > 0:
+            yield Pause(left)
 
     def _taken(self) -> Steps[None]:
         """Wait for the turn and a seat, then reserve the money."""
@@ -264,8 +265,10 @@ class Turn:
         return Ask("end", {**held, "accepted": accepted, "refused": refused})
 
     def _ended(self, error: BaseException | None) -> Steps[bool]:
-        """Settle the money and give the seat back; return whether to come again."""
+        """Claim the job, settle the money and give the seat back; return whether to come again."""
         unbilled = not self.sent or (isinstance(error, QwenImageError) and not error.may_be_billed)
+        if self.told is not None:
+            yield from self.told.ended(self.outcome, unbilled=unbilled)
         if self.purse is not None:
             yield from self.purse.settled(self.outcome, unbilled=unbilled)
         if isinstance(self.outcome, Job):

@@ -28,6 +28,8 @@ MANIFEST = "manifest.json"  # its presence means the set is complete
 PARTIAL = "manifest.partial.json"  # what is stored of a set that is not
 TABLE = "manifest.parquet"  # the same for a warehouse, where it is asked for
 PENDING = ".pending/"  # answers that Airflow has not taken yet
+# Where images may stay: S3 by its own client, all others as Airflow's object storage knows them (docs/stores.md).
+STORES = ("s3://", "gs://", "abfs://", "abfss://", "file://")
 MAX_CONCURRENCY = 16  # images under way at once
 BATCH_CONCURRENCY = 8  # requests at the gateway at once
 MAX_IMAGE_BYTES = 64 * 1024 * 1024

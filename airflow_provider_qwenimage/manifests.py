@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_qwenimage.defaults import MANIFEST
+from airflow_provider_qwenimage.defaults import MANIFEST, STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ _UNFINISHED = "A set has its manifest.json once it is complete: look at the task
 
 def read_manifest(uri: str | Mapping[str, Any], *, aws_conn_id: str | None = "aws_default") -> Manifest:
     """
-    Read the manifest of a stored set from S3.
+    Read the manifest of a stored set.
 
-    :param uri: ``s3://bucket/path/manifest.json``, the prefix it lies under (ending in ``/``), or the XCom key
-        ``manifest`` (``{"uri": …}``).
+    :param uri: ``s3://bucket/path/manifest.json``, or in another store; the prefix it lies under (ending in ``/``), or
+        the XCom key ``manifest`` (``{"uri": …}``).
     :param aws_conn_id: the AWS connection that may read it.
     :raises InvalidRequest: what lies there is no manifest that this version reads.
     :raises TransferError: nothing lies there, or it cannot be read.
@@ -43,9 +43,10 @@ def read_manifest(uri: str | Mapping[str, Any], *, aws_conn_id: str | None = "aw
 
 def _object(uri: str | Mapping[str, Any]) -> str:
     named = uri.get("uri") if isinstance(uri, Mapping) else uri
-    if not isinstance(named, str) or not named.strip().startswith("s3://"):
+    if not isinstance(named, str) or not named.strip().startswith(STORES):
         raise InvalidRequest(
-            "uri", "must be s3://bucket/path/manifest.json, or the XCom key manifest of a task"
+            "uri",
+            "must be s3://bucket/path/manifest.json (gs, abfs, file), or the XCom key manifest of a task",
         )
     named = named.strip()
     return f"{named}{MANIFEST}" if named.endswith("/") else named

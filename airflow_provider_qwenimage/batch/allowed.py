@@ -10,21 +10,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from airflow_provider_qwenimage.defaults import STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.options import ANY_LINK, BY_FORM
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.s3 import lies_below, split_uri
+from airflow_provider_qwenimage.wire.links import lies_below, split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_OF_THE_WORKER = ("/", "file://")
+
 
 def default_inputs(rows_file: str) -> tuple[str, ...]:
     """Return what ``inputs_from`` is where it is omitted: links, and what lies where the rows lie."""
-    if rows_file.startswith("/"):
-        return ANY_LINK, "data", str(Path(rows_file).parent)
-    bucket, _ = split_uri(rows_file, field="requests")
-    return ANY_LINK, "data", f"s3://{bucket}/"
+    if rows_file.startswith(_OF_THE_WORKER):
+        return ANY_LINK, "data", str(Path(rows_file.removeprefix("file://")).parent)
+    root, _ = split_uri(rows_file, field="requests")
+    return ANY_LINK, "data", f"{root}/"
 
 
 class AllowedInputs:
@@ -39,8 +42,12 @@ class AllowedInputs:
         self._forms = {each for each in self._entries if each in BY_FORM}
         if ANY_LINK in self._forms:
             self._forms.add("https")
-        self._prefixes = [each for each in self._entries if each.startswith("s3://")]
-        self._folders = [Path(each).resolve() for each in self._entries if each.startswith("/")]
+        self._folders = [
+            Path(each.removeprefix("file://")).resolve()
+            for each in self._entries
+            if each.startswith(_OF_THE_WORKER)
+        ]
+        self._prefixes = [each for each in self._entries if each.startswith(STORES)]
 
     @classmethod
     def beside(cls, rows_file: str) -> Self:
@@ -69,9 +76,9 @@ class AllowedInputs:
         form = image.partition(":")[0].lower()
         if form in BY_FORM:
             return form in self._forms
-        if form == "s3":
+        if f"{form}://" in STORES and form != "file":
             return any(lies_below(image, prefix) for prefix in self._prefixes)
         if "\0" in image or not self._folders:
             return False
-        path = Path(image).resolve()  # a link out of the folder leads out of it
+        path = Path(image.removeprefix("file://")).resolve()  # a link out of the folder leads out of it
         return any(path.is_relative_to(folder) for folder in self._folders)

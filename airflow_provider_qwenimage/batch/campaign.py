@@ -11,11 +11,12 @@ from airflow_provider_qwenimage.batch.allowed import AllowedInputs, default_inpu
 from airflow_provider_qwenimage.batch.columns import Columns
 from airflow_provider_qwenimage.batch.items import Asks, checked, rows_file, rows_of
 from airflow_provider_qwenimage.batch.planning import SHARDS, Changes, PlanFolder, Spool, cut
-from airflow_provider_qwenimage.defaults import BATCH_FILENAME
+from airflow_provider_qwenimage.defaults import BATCH_FILENAME, STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.options import BY_FORM
 from airflow_provider_qwenimage.models.partitions import partition_of
-from airflow_provider_qwenimage.storage.s3 import S3, split_object
+from airflow_provider_qwenimage.storage.s3 import S3
+from airflow_provider_qwenimage.wire.links import split_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -127,9 +128,9 @@ def _place(image: str) -> str:
     form = image.partition(":")[0].lower()
     if form in BY_FORM:
         return form
-    if form == "s3":
-        return f"s3://{split_object(image)[0]}/"
-    return str(Path(image).resolve().parent)
+    if f"{form}://" in STORES and form != "file":
+        return f"{split_object(image)[0]}/"
+    return str(Path(image.removeprefix("file://")).resolve().parent)
 
 
 class _Purse:
@@ -174,7 +175,8 @@ def _names(options: BatchOptions, campaign: CampaignOptions, opened: ExitStack) 
     if options.filename != BATCH_FILENAME:
         from airflow_provider_qwenimage.batch.names import Names, TakenOnDisk
 
-        names = Names(options.filename, taken=opened.enter_context(TakenOnDisk()))
+        taken = opened.enter_context(TakenOnDisk())
+        names = Names(options.filename, prefix=options.persist_to, taken=taken)
     return _OfPartitions(campaign.partition_by, names) if campaign.partition_by else names
 
 

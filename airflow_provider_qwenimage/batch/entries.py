@@ -81,9 +81,9 @@ class Entry(BaseModel):
         return self.usage or (self.generation.usage if self.generation else None)
 
     @property
-    def s3_uris(self) -> list[str]:
-        """Every object in S3 that it names."""
-        delivered = self.generation.s3_uris if self.generation else []
+    def stored_uris(self) -> list[str]:
+        """Every stored object that it names."""
+        delivered = self.generation.stored_uris if self.generation else []
         return [*(image.uri for image in self.images), *delivered]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_qwenimage.batch.rows import FORMS, rows_in
 from airflow_provider_qwenimage.catalog.rules import check
+from airflow_provider_qwenimage.defaults import STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway import calls
 from airflow_provider_qwenimage.gateway.inputs import Inputs
@@ -98,7 +99,7 @@ def rows_of(requests: Any, open_object: Open) -> Iterator[Row]:
 
 def rows_file(requests: Any) -> str | None:
     """Return the object or the file that holds the rows, ``None`` where they are at hand."""
-    is_file = isinstance(requests, str) and requests.strip().startswith(("s3://", "/"))
+    is_file = isinstance(requests, str) and requests.strip().startswith((*STORES, "/"))
     return requests.strip() if is_file else None
 
 

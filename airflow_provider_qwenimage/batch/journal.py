@@ -18,7 +18,7 @@ from airflow_provider_qwenimage.batch.entries import Entry
 from airflow_provider_qwenimage.batch.segments import FOLDER, Segments, line_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest, QwenImageError, TransferError
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.s3 import lies_below
+from airflow_provider_qwenimage.wire.links import lies_below
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -187,7 +187,7 @@ def refuse_foreign(store: ImageStore, ours: Ours, persist_to: str, earlier: Iter
     A journal is no order: whoever may write it could have any object copied with the worker's rights.
     """
     earlier = list(earlier)
-    for uri in (uri for entry in earlier for uri in entry.s3_uris):
+    for uri in (uri for entry in earlier for uri in entry.stored_uris):
         if not lies_below(uri, persist_to):
             raise InvalidRequest(
                 "persist_to",

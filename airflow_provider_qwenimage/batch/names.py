@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.batch.items import Item
 
 _TOLD_BY_THE_IMAGE = frozenset({"sha8", "model", "seed", "request_id"})
+_LONGEST_FILE = (
+    254  # bytes between two slashes; a file system takes 255, and an ending may be longer than ours here
+)
 _ANY = "png"  # stands for the ending of an image that is not there yet
 
 
@@ -58,13 +61,17 @@ class Names:
     Who has which name.
 
     :param template: see ``Filename``.
+    :param prefix: where the images go.
     :param taken: where that is kept; in memory where omitted, some 200 bytes for each image, whatever its name is.
     :raises InvalidRequest: it holds what only the image tells: that would be another name after a retry.
     """
 
-    def __init__(self, template: str, *, map_index: int = -1, taken: Taken | None = None) -> None:
+    def __init__(
+        self, template: str, *, prefix: str, map_index: int = -1, taken: Taken | None = None
+    ) -> None:
         self._filename, self._map_index = Filename(template), map_index
         self._taken: Taken = {} if taken is None else taken
+        self._are_files = prefix.startswith("file://")
         if unknown := sorted(self._filename.fields & _TOLD_BY_THE_IMAGE):
             named = ", ".join(f"{{{name}}}" for name in unknown)
             rule = f"holds {named}; known before a request are index, ext, map_index and labels[…]"
@@ -74,13 +81,15 @@ class Names:
         """
         Give a request the names of its images.
 
-        :raises InvalidRequest: another row, or another image of its own, has one of them.
+        :raises InvalidRequest: another row, or another image of its own, has one of them, or no file may have it.
         """
         fields = ImageFields(labels=item.request.labels)
         for number in range(item.request.n):
             name = self._filename.render(
                 index=item.first + number, sha256="", ext=_ANY, fields=fields, map_index=self._map_index
             )
+            if self._are_files and max(len(part.encode()) for part in name.split("/")) > _LONGEST_FILE:
+                raise InvalidRequest("filename", f"makes {name[:60]}…, a longer name than a file may have")
             if taken := self._taken.get(_key(name)):
                 whose = "two images of this row" if taken == item.where else f"{taken} and this row"
                 raise InvalidRequest("filename", f"gives {whose} the name {name}; add {{index}} to it")

@@ -24,7 +24,7 @@ Open = Callable[[str], AbstractContextManager[Pieces]]
 
 PLANNED = "planned"  # the ending of what the plan of a campaign writes for a shard
 FORMS = (
-    "must be a list of requests, or s3://bucket/prompts.jsonl, .csv or .parquet, or the path of such a file"
+    "must be a list of requests, or s3://bucket/prompts.jsonl (gs, abfs, file), .csv or .parquet, or a path"
 )
 _CHUNK = 1 << 18
 _LONGEST_CELL = 64 * 1024 * 1024  # an input image may stand there as a data: URL; csv's own limit is 128 KiB

@@ -111,7 +111,7 @@ class BatchRun:
         if options.filename != BATCH_FILENAME:
             from airflow_provider_qwenimage.batch.names import Names
 
-            names = Names(options.filename, map_index=self.origin.map_index)
+            names = Names(options.filename, prefix=options.persist_to, map_index=self.origin.map_index)
         facts: dict[str, Any] = {"defaults": defaults, "settings": self.settings, "names": names}
         batch = read_batch(rows, allowed=self._inputs(requests), **facts)
         return batch, names.may_write if names else partial(may_write, total=batch.images)

@@ -14,10 +14,8 @@ Checked means: one whole image, in a format, with sides, bytes and a ratio that 
 from __future__ import annotations
 
 import binascii
-import errno
 import logging
 import os
-import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +25,7 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_qwenimage.catalog.findings import witness
 from airflow_provider_qwenimage.catalog.rules import InputFacts, check, check_image
+from airflow_provider_qwenimage.defaults import STORES
 from airflow_provider_qwenimage.exceptions import (
     BlockedHost,
     ImageExpired,
@@ -38,7 +37,7 @@ from airflow_provider_qwenimage.exceptions import (
 from airflow_provider_qwenimage.images.checked import MIB, Downloaded, check_size, receive, receive_data_url
 from airflow_provider_qwenimage.images.download import Downloads, Limits
 from airflow_provider_qwenimage.redaction import redact
-from airflow_provider_qwenimage.storage.s3 import split_object
+from airflow_provider_qwenimage.wire.links import split_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +57,7 @@ log = logging.getLogger(__name__)
 _MOST_BYTES = 64 * MIB  # of an image whose model has no limit of its own
 _CHUNK, _BASE64_BLOCK = 1 << 20, 3 << 18  # bytes; blocks of a multiple of three join without padding
 _BAD_REQUEST, _SERVER_ERROR = 400, 500
-_FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path"
+_FORMS = "an http(s) URL, s3://bucket/key, a data: URL or a local path (gs, abfs and file, too)"
 # What stands for an image that is not read yet, where only the form of a request is checked.
 _SOME_FILE = "data:image/png;base64,AAAA"
 _SOME_LINK = "https://bucket.example/key"
@@ -69,7 +68,7 @@ def sendable(request: Pictured, settings: Settings, s3: S3) -> Pictured:
     """
     Return the request with images that can be sent; a request the vendor would refuse has none read.
 
-    :param s3: reads and signs ``s3://`` images.
+    :param s3: reads stored images, and signs links to those in S3.
     :raises InvalidRequest: naming ``images[i]`` and the rule it breaks; nothing was sent to the gateway.
     :raises TransferError: an image could not be read now; a retry is free.
     """
@@ -88,7 +87,7 @@ class Inputs:
 
     :param settings: the connection; its gateway's row says what the gateway takes.
     :param row: the model they are checked against, ``None`` where the catalogue has none.
-    :param s3: reads and signs ``s3://`` images.
+    :param s3: reads stored images, and signs links to those in S3.
     :param boxes: of each image, in its pixels; held against every image whose bytes are read here.
     """
 
@@ -145,8 +144,8 @@ class Inputs:
         scheme = self._scheme(reference)
         if scheme == "http":
             return self._downloaded(reference, index) if self._takes_files else encoded(reference)
-        if scheme == "s3":
-            return self._from_s3(reference, index)
+        if scheme == "stored":
+            return self._stored(reference, index)
         if scheme == "data":
             return self._inlined(receive_data_url(reference, max_bytes=self._cap), index)
         return self._inlined(self._from_disk(Path(reference)), index)
@@ -156,7 +155,7 @@ class Inputs:
         if scheme == "http":
             link = encoded(reference)
             return _SOME_FILE if self._takes_files else link
-        if scheme == "s3":
+        if scheme == "stored":
             split_object(reference)
             return _SOME_FILE if self._inlines else _SOME_LINK
         if scheme == "data":
@@ -168,15 +167,16 @@ class Inputs:
         return _SOME_FILE
 
     def _scheme(self, reference: str) -> str:
-        """Return ``http``, ``s3``, ``data`` or ``path``; refuse what is none of them, or not for this gateway."""
+        """Return ``http``, ``stored``, ``data`` or ``path``; refuse what is none of them, or not for this gateway."""
         scheme = reference.partition(":")[0].lower()
+        stored = f"{scheme}://" in STORES
         if scheme in ("http", "https"):
             return "http"
-        if scheme == "s3":
-            return scheme
-        if scheme != "data" and ("://" in reference or "\0" in reference):
+        if scheme == "s3" or (stored and self._inlines):
+            return "stored"
+        if scheme != "data" and not stored and ("://" in reference or "\0" in reference):
             raise InvalidRequest("images", f"must be {_FORMS}, got {redact(reference, limit=80)}")
-        if not self._takes_data:
+        if stored or not self._takes_data:  # of these stores, only S3 signs a link to an object
             who = self.row.name if self.row and self.row.links_only else self.settings.gateway.title
             rule = f"{who} takes input images by URL only"
             raise InvalidRequest("images", rule, advice="Put the image into S3 and pass s3://bucket/key.")
@@ -184,7 +184,7 @@ class Inputs:
 
     @property
     def _inlines(self) -> bool:
-        """Whether what lies in S3 is sent along, and not as a link."""
+        """Whether what lies in a store is sent along, and not as a link."""
         return self._takes_data or self._takes_files
 
     @property
@@ -210,7 +210,7 @@ class Inputs:
         with Downloads(limits=limits, verify=self.settings.verify, max_connections=1) as downloads:
             return self._inlined(downloads.fetch(encoded(url)), index)
 
-    def _from_s3(self, uri: str, index: int) -> str:
+    def _stored(self, uri: str, index: int) -> str:
         try:
             with self.s3.open(uri) as found:
                 check_size(found.size, max_bytes=self._cap)
@@ -218,8 +218,9 @@ class Inputs:
         except TransferError as error:
             if not _BAD_REQUEST <= (error.status or 0) < _SERVER_ERROR:
                 raise
-            # What S3 refuses it will refuse again: no such key, no right to read it.
-            advice = f"Check the key, and what the connection {self.s3.aws_conn_id} may read."
+            # What a store refuses it will refuse again: no such key, no right to read it.
+            ours = f"Check the key, and what the connection {self.s3.aws_conn_id} may read."
+            advice = ours if uri.startswith("s3://") else error.advice
             raise InvalidRequest("images", error.what, advice=advice) from error
         if self._inlines:
             return self._inlined(image, index)
@@ -233,9 +234,10 @@ class Inputs:
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[IO[bytes]]:
+        from airflow_provider_qwenimage.storage.files import regular
+
         try:
-            # Anything but a file may be waited for without end, or acts on being opened.
-            with open(path, "rb", opener=_regular) as file:
+            with open(path, "rb", opener=regular) as file:
                 check_size(os.fstat(file.fileno()).st_size, max_bytes=self._cap)
                 yield file
         except OSError as error:
@@ -269,14 +271,6 @@ def _check_boxes(boxes: Sequence[Box], facts: ImageFacts, *, field: str) -> None
         if not any(box[2] <= width and box[3] <= height for width, height in sides):
             rule = f"{list(box)} reaches beyond the image, which is {facts.width}*{facts.height}"
             raise InvalidRequest(field, rule)
-
-
-def _regular(path: str, flags: int) -> int:
-    mode = Path(path).stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder is refused by whoever opens it
-        raise OSError(errno.EINVAL, "it is no regular file")
-    # What takes the file's place meanwhile is not waited for either.
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def encoded(url: str) -> str:

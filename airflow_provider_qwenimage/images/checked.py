@@ -28,7 +28,7 @@ _MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bo
 
 
 class Readable(Protocol):
-    """An object that is being read from its beginning; see ``s3.StoredObject``."""
+    """An object that is being read from its beginning; see ``stored.StoredObject``."""
 
     @property
     def size(self) -> int: ...  # noqa: D102

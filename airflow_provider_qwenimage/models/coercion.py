@@ -118,7 +118,9 @@ def object_such_as(example: str) -> BeforeValidator:
 
 def _prefix(value: Any) -> Any:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be s3://bucket/path/: a batch keeps its images and its journal there")
+        raise ValueError(
+            "must be s3://bucket/path/ (gs, abfs, file): a batch keeps its images and its journal there"
+        )
     return value.strip()
 
 

@@ -15,6 +15,7 @@ from airflow_provider_qwenimage.defaults import (
     MAX_CONCURRENCY,
     MAX_IMAGE_BYTES,
     POLL_INTERVAL,
+    STORES,
     IfExists,
     ManifestFormat,
     OnError,
@@ -79,9 +80,10 @@ def _places(value: Any) -> Any:
 
 def _place(value: str) -> str:
     value = value.strip()
-    if value in BY_FORM or value.startswith(("s3://", "/")):
+    if value in BY_FORM or value.startswith((*STORES, "/")):
         return value
-    raise ValueError(f"must be {', '.join(BY_FORM)}, s3://bucket/prefix/ or /a/folder, got {value[:80]!r}")
+    forms = f"{', '.join(BY_FORM)}, s3://bucket/prefix/ (gs, abfs, file) or /a/folder"
+    raise ValueError(f"must be {forms}, got {value[:80]!r}")
 
 
 Places = Annotated[tuple[Annotated[str, AfterValidator(_place)], ...], BeforeValidator(_places)]
@@ -157,7 +159,7 @@ class StoreOptions(BaseModel):
     """
     Where images go and what may stand in their way; text of templates is coerced.
 
-    :param s3_prefix: ``s3://bucket/path/``.
+    :param s3_prefix: ``s3://bucket/path/``, or one of another store.
     :param filename: see ``Filename``.
     :param places: see ``Filename``.
     :param if_exists: of an object under an image's name.

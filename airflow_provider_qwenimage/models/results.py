@@ -16,6 +16,7 @@ from pydantic import (
     model_serializer,
 )
 
+from airflow_provider_qwenimage.defaults import STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import Moment
 from airflow_provider_qwenimage.models.labels import Labels, Missing
@@ -108,11 +109,16 @@ class ImageFields(BaseModel):
     def _keep_no_signature(cls, value: str | None) -> str | None:
         if value is None or value[:5].lower() == "data:":
             return None
-        return value if value.startswith("s3://") else without_query(value)
+        return value if value.startswith(STORES) else without_query(value)
 
 
-Kind = Literal["http", "s3", "data", "bytes"]
-IMAGE_SCHEMES: dict[str, Kind] = {"http": "http", "https": "http", "s3": "s3", "data": "data"}
+Kind = Literal["http", "stored", "data", "bytes"]
+IMAGE_SCHEMES: dict[str, Kind] = {
+    **{store.removesuffix("://"): "stored" for store in STORES},
+    "http": "http",
+    "https": "http",
+    "data": "data",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class ImageSource:
     """
     One image to store.
 
-    :param location: http(s), ``s3://`` or ``data:`` URL; empty for inline bytes.
+    :param location: http(s) or ``data:`` URL, or the URI of an object; empty for inline bytes.
     :param data: inline bytes.
     :param fields: what is known of the image.
     """
@@ -149,7 +155,7 @@ class ImageSource:
     def is_bare(self) -> bool:
         """Whether nothing is known of it but where it lies."""
         known = self.fields.model_dump(exclude_none=True, exclude_defaults=True, exclude={"url"})
-        return self.kind in ("http", "s3") and not known
+        return self.kind in ("http", "stored") and not known
 
     # Facts about stored bytes and the bytes themselves: measured again, and never copied into a manifest.
     MEASURED: ClassVar[frozenset[str]] = frozenset(
@@ -256,9 +262,9 @@ class Generation(_Result):
         return [image.url for image in self.images if image.url is not None]
 
     @property
-    def s3_uris(self) -> list[str]:
-        """Those of ``urls`` that lead into a bucket: where a task stored them, as its record tells."""
-        return [url for url in self.urls if url.strip()[:5].lower() == "s3://"]
+    def stored_uris(self) -> list[str]:
+        """Those of ``urls`` that lead into a store: where a task stored them, as its record tells."""
+        return [url for url in self.urls if url.strip().lower().startswith(STORES)]
 
     def xcom(self) -> dict[str, Any]:
         """Return the keys an operator pushes beside ``return_value``: plain JSON, no image bytes."""

@@ -41,7 +41,8 @@ class QwenImageBaseOperator(DeferringBaseOperator):
     :param parameters: vendor parameters, passed through untouched.
     :param labels: the author's own names for the images (``{"sku": "A-1"}``); never sent.
     :param qwenimage_conn_id: the gateway connection.
-    :param persist_to: ``s3://bucket/prefix/``; stores the images in this task, before their links can die.
+    :param persist_to: ``s3://bucket/prefix/``, or a place in another store; stores the images in this task, before
+        their links can die.
     :param aws_conn_id: the connection for ``persist_to`` and for input images in S3.
     :param deferrable: wait for jobs in the triggerer; gateways without jobs run on the worker.
     :param poll_interval: seconds between polls of a job.
@@ -200,7 +201,7 @@ class QwenImageBaseOperator(DeferringBaseOperator):
     def _options(self) -> Options:
         from airflow_provider_qwenimage.models.coercion import build
         from airflow_provider_qwenimage.models.options import Options
-        from airflow_provider_qwenimage.storage.s3 import split_prefix
+        from airflow_provider_qwenimage.wire.links import split_prefix
 
         options = build(Options, **{name: getattr(self, name) for name in Options.model_fields})
         if options.persist_to:

@@ -1,10 +1,12 @@
-"""What OpenLineage hears: the S3 objects a task read, and the set it stored."""
+"""What OpenLineage hears: the objects a task read, and the set it stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from airflow_provider_qwenimage.defaults import STORES
 
 if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.manifest import Outcome
@@ -18,7 +20,7 @@ def lineage(*, inputs: Any, prefix: str | None, outcome: Outcome | None) -> Any:
 
     Links of a gateway are no datasets: they die, and their queries are secrets.
 
-    :param inputs: images as an author gives them; only objects in S3 are told.
+    :param inputs: images as an author gives them; only stored objects are told.
     :param prefix: where the set lies; it is one dataset, for its images change with every run.
     :param outcome: what became of it.
     """
@@ -29,7 +31,7 @@ def lineage(*, inputs: Any, prefix: str | None, outcome: Outcome | None) -> Any:
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    sources = sorted({uri for uri in _uris(inputs) if uri.startswith("s3://")})[:_DATASETS]
+    sources = sorted({uri for uri in _uris(inputs) if uri.startswith(STORES)})[:_DATASETS]
     outputs = []
     if prefix and outcome and outcome.images:
         size = sum(image.bytes for image in outcome.images)
@@ -57,6 +59,8 @@ def _uris(images: Any) -> Iterator[str]:
 
 
 def _dataset(uri: str) -> tuple[str, str]:
-    """Return namespace and name of an object or a prefix, as OpenLineage names S3."""
+    """Return namespace and name of an object or a prefix, as OpenLineage names them; a connection is part of none."""
     place = urlsplit(uri)
-    return f"s3://{place.netloc}", place.path.strip("/") or "/"
+    if place.scheme == "file":
+        return "file", place.path
+    return f"{place.scheme}://{place.netloc.rpartition('@')[2]}", place.path.strip("/") or "/"

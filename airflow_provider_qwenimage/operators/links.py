@@ -49,7 +49,7 @@ class BucketLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the address of the folder, nothing where there is no such console."""
         uri = _manifest(operator)
-        if uri is None:
+        if uri is None or not uri.startswith("s3://"):
             return _NOWHERE
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         from airflow.providers.amazon.aws.links.base_aws import BaseAwsLink

@@ -53,7 +53,7 @@ def _is_literal(value: object) -> bool:
 
 def _check_place(name: str, value: Any) -> None:
     if name in ("persist_to", "s3_prefix") and value is not None:
-        from airflow_provider_qwenimage.storage.s3 import split_prefix
+        from airflow_provider_qwenimage.wire.links import split_prefix
 
         split_prefix(value, field=name)
     elif name == "filename" and value != FILENAME:

@@ -186,9 +186,9 @@ def refuse_foreign(kept: Generation | Job | None, prefix: str | None) -> None:
     """
     from airflow_provider_qwenimage.models.results import Generation
     from airflow_provider_qwenimage.redaction import redact
-    from airflow_provider_qwenimage.storage.s3 import lies_below
+    from airflow_provider_qwenimage.wire.links import lies_below
 
-    named = kept.s3_uris if isinstance(kept, Generation) else []
+    named = kept.stored_uris if isinstance(kept, Generation) else []
     foreign = [uri for uri in named if prefix is None or not lies_below(uri, prefix)]
     if foreign:
         error = OutcomeUnknown(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_qwenimage.plugins.records import Instance, Recorded
-    from airflow_provider_qwenimage.storage.s3 import StoredObject
+    from airflow_provider_qwenimage.storage.stored import StoredObject
 
 router = APIRouter(dependencies=[may_read_xcom])
 

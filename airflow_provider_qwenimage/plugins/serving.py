@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.plugins.listing import Listing
     from airflow_provider_qwenimage.plugins.records import Instance
-    from airflow_provider_qwenimage.storage.s3 import StoredObject
+    from airflow_provider_qwenimage.storage.stored import StoredObject
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from airflow_provider_qwenimage.batch.segments import HEADER, segments_after
 from airflow_provider_qwenimage.plugins import serving
 from airflow_provider_qwenimage.plugins.listing import Digests
 from airflow_provider_qwenimage.storage.prefix import Bucket
-from airflow_provider_qwenimage.storage.s3 import lies_below
+from airflow_provider_qwenimage.wire.links import lies_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

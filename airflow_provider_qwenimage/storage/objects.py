@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.models.results import ImageSource
     from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
-    from airflow_provider_qwenimage.storage.s3 import StoredObject
+    from airflow_provider_qwenimage.storage.stored import StoredObject
 
     # Writes an image under a name, exclusively or not; returns whether it did.
     Write = Callable[[str, bool], bool]

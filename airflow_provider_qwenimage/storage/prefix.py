@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import sys
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.defaults import MANIFEST, PARTIAL
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
+from airflow_provider_qwenimage.images.checked import receive
 from airflow_provider_qwenimage.models.manifest import Manifest
-from airflow_provider_qwenimage.storage.s3 import (
-    split_object,
-    split_prefix,
-    stated,
-    stated_digest,
-    translated,
-)
-from airflow_provider_qwenimage.wire.links import identity
+from airflow_provider_qwenimage.wire.links import identity, split_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +23,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_qwenimage.defaults import IfExists
     from airflow_provider_qwenimage.models.manifest import Failure, Origin, StoredImage
-    from airflow_provider_qwenimage.storage.s3 import S3, StoredObject
+    from airflow_provider_qwenimage.storage.s3 import S3
+    from airflow_provider_qwenimage.storage.stored import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +36,8 @@ class Bucket:
     """
     The objects under one prefix; safe to share between threads.
 
-    :param prefix: ``s3://bucket/path/``.
-    :param s3: whoever opened it closes it.
+    :param prefix: ``s3://bucket/path/``, or one of another store.
+    :param s3: leads to the store; whoever opened it closes it.
     :param extra_args: for every object, as ``S3Hook`` takes them: ``ACL``, ``ServerSideEncryption``, …
     :param field: the argument that ``prefix`` came from, for the error.
     """
@@ -54,23 +50,24 @@ class Bucket:
         extra_args: Mapping[str, Any] | None = None,
         field: str = "s3_prefix",
     ) -> None:
-        self.name, self.prefix = split_prefix(prefix, field=field)
-        self._extra_args = _allowed(extra_args or {})
-        self._s3 = s3
+        self._place = "{}/{}".format(*split_prefix(prefix, field=field))
+        self._s3, self._store = s3, s3.at(self._place)
+        self._extra_args = _allowed(extra_args or {}, self._place)
 
     def uri(self, name: str) -> str:
         """Return the URI of the object ``name`` under the prefix."""
-        return f"s3://{self.name}/{self.prefix}{name}"
+        return f"{self._place}{name}"
+
+    def refuse_unwritable(self) -> None:
+        """Refuse a place where it can be known unpaid that nothing could be stored."""
+        if self._place.startswith("file://"):
+            from airflow_provider_qwenimage.storage.files import refuse_unwritable
+
+            refuse_unwritable(self._place)
 
     def names(self, *, deep: bool = False) -> dict[str, int]:
         """Return name and size of what lies under the prefix, folders below it only when ``deep``."""
-        options = {"Bucket": self.name, "Prefix": self.prefix} | ({} if deep else {"Delimiter": "/"})
-        found: dict[str, int] = {}
-        with translated("list", self.uri(""), self._s3.aws_conn_id):
-            for page in self._s3.client.get_paginator("list_objects_v2").paginate(**options):
-                for entry in page.get("Contents", ()):
-                    found[entry["Key"].removeprefix(self.prefix)] = entry["Size"]
-        return found
+        return self._store.names(self._place, deep=deep)
 
     def put(
         self,
@@ -92,32 +89,38 @@ class Bucket:
         facts = self._facts(content_type, sha256, metadata)
         if facts.setdefault("ChecksumAlgorithm", "SHA256") == "SHA256":
             facts["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
-        return self._s3.put(self.uri(name), {**facts, "Body": body}, exclusive=exclusive)
+        return self._store.put(self.uri(name), {**facts, "Body": body}, exclusive=exclusive)
 
     def put_text(self, name: str, text: bytes) -> None:
         """Write a JSON object; its checksum goes in a header: some servers refuse the trailer that botocore sends."""
         facts = {key: value for key, value in self._extra_args.items() if key != "Metadata"}
         facts |= {"Body": text, "ContentType": "application/json", "ChecksumAlgorithm": "SHA256"}
         facts["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(text).digest()).decode()
-        self._s3.put(self.uri(name), facts, exclusive=False)
+        self._store.put(self.uri(name), facts, exclusive=False)
 
     def copy(self, uri: str, name: str, *, etag: str | None = None, **told: Any) -> None:
         """
-        Copy an object on the server.
+        Copy an object on the server; what does not lie in S3, or shall not, goes through this worker.
 
         :param etag: refuse where the object is another by now.
         :param told: ``content_type``, ``sha256`` and ``metadata``, as ``put`` takes them.
         """
-        bucket, key = split_object(uri)
+        if self._store is not self._s3 or not uri.startswith("s3://"):
+            self._bring(uri, name, **told)
+            return
         facts = {"MetadataDirective": "REPLACE", **self._facts(**told)}
         facts.setdefault("ChecksumAlgorithm", "SHA256")
         if "Tagging" in facts:
             facts["TaggingDirective"] = "REPLACE"
         if etag:
             facts["CopySourceIfMatch"] = etag
-        source, target = {"Bucket": bucket, "Key": key}, self.prefix + name
-        with translated("copy", uri, self._s3.aws_conn_id):
-            self._s3.client.copy_object(Bucket=self.name, Key=target, CopySource=source, **facts)
+        self._s3.copy(uri, self.uri(name), facts)
+
+    def _bring(self, uri: str, name: str, *, sha256: str, **told: Any) -> None:
+        with self._s3.open(uri) as there, receive(there.chunks(), max_bytes=sys.maxsize) as image:
+            if image.sha256 != sha256:
+                raise TransferError(f"{uri} has become another object", advice="A retry looks at it again.")
+            self.put(name, image.body, sha256=sha256, **told)
 
     def open(self, name: str) -> StoredObject:
         """Start to read an object."""
@@ -125,14 +128,11 @@ class Bucket:
 
     def sha256(self, name: str) -> str | None:
         """Return the digest in an object's metadata, which every image of this provider has; ``None`` for none."""
-        with translated("read", self.uri(name), self._s3.aws_conn_id):
-            answer = self._s3.client.head_object(Bucket=self.name, Key=self.prefix + name)
-        return stated_digest(stated(answer))
+        return self._store.sha256(self.uri(name))
 
     def delete(self, name: str) -> None:
         """Remove an object."""
-        with translated("delete", self.uri(name), self._s3.aws_conn_id):
-            self._s3.client.delete_object(Bucket=self.name, Key=self.prefix + name)
+        self._store.delete(self.uri(name))
 
     def _facts(self, content_type: str, sha256: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
         told = {**self._extra_args.get("Metadata", {}), "sha256": sha256}
@@ -155,6 +155,7 @@ class Prefix:
 
     def __init__(self, bucket: Bucket, *, origin: Origin, if_exists: IfExists, deep: bool = False) -> None:
         self._bucket, self._origin, self._if_exists = bucket, origin, if_exists
+        bucket.refuse_unwritable()
         self._sizes = bucket.names(deep=deep)
         self._lock = threading.Lock()
         self._withdrawn = False
@@ -287,14 +288,11 @@ class Prefix:
         ) and (ours.map_index != theirs.map_index)
 
 
-def _allowed(extra_args: Mapping[str, Any]) -> dict[str, Any]:
+def _allowed(extra_args: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not extra_args:
         return {}
-    from boto3.s3.transfer import S3Transfer
+    if not place.startswith("s3://"):
+        raise InvalidRequest("extra_args", f"are those of S3, and the images go to {place}")
+    from airflow_provider_qwenimage.storage.s3 import allowed
 
-    # The checksum is ours to give; only its kind may be chosen.
-    known = {name for name in S3Transfer.ALLOWED_UPLOAD_ARGS if not name.startswith(("Checksum", "Mpu"))}
-    unknown = sorted(set(extra_args) - known - {"ChecksumAlgorithm"})
-    if unknown:
-        raise InvalidRequest("extra_args", f"S3 takes no {', '.join(unknown)} with an image")
-    return dict(extra_args)
+    return allowed(extra_args)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.images.signing import Signer
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.models.results import ImageFields, ImageSource
-    from airflow_provider_qwenimage.storage.s3 import StoredObject
+    from airflow_provider_qwenimage.storage.stored import StoredObject
 
 _EDITS = frozenset({"edit", "translate"})  # what they were made of shows in them
 

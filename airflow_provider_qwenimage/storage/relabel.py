@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_qwenimage.models.manifest import StoredImage
     from airflow_provider_qwenimage.storage.objects import ImageObjects
     from airflow_provider_qwenimage.storage.prefix import Bucket, Prefix
-    from airflow_provider_qwenimage.storage.s3 import StoredObject
+    from airflow_provider_qwenimage.storage.stored import StoredObject
 
 
 class Relabel:

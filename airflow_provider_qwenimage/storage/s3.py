@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_qwenimage.defaults import MAX_CONCURRENCY
 from airflow_provider_qwenimage.exceptions import InvalidRequest, TransferError
 from airflow_provider_qwenimage.redaction import redact
+from airflow_provider_qwenimage.storage.stored import StoredObject, digest
+from airflow_provider_qwenimage.wire.links import split_object, split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_provider_qwenimage.storage.stored import Store
+
 # Seconds; a request ends within minutes, and one that waits for a rate limit is sent with the same link.
 LINK_LIFETIME = 3600
-_URI = re.compile(r"s3://([a-z0-9A-Z][a-zA-Z0-9.\-_]{1,254})(?:/(.*))?", re.DOTALL)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_CHUNK = 1 << 18
 _LOOKING = ("read", "list")
 _EXISTS = 412
 _BUSY = 409  # another conditional write to the same key is under way
@@ -28,90 +27,12 @@ _BUSY_ATTEMPTS = 3
 _ABSENT = ("NoSuchBucket", "NoSuchKey", "404")
 
 
-def split_uri(uri: object, *, field: str) -> tuple[str, str]:
-    """
-    Take ``s3://bucket/key`` apart.
-
-    :raises InvalidRequest: naming ``field``.
-    """
-    match = _URI.fullmatch(uri.strip()) if isinstance(uri, str) else None
-    if match is None:
-        raise InvalidRequest(field, f"must look like s3://bucket/path/, got {redact(repr(uri), limit=80)}")
-    return match[1], (match[2] or "").lstrip("/")
-
-
-def split_prefix(uri: object, *, field: str) -> tuple[str, str]:
-    """Take a prefix apart as ``split_uri`` does; what is not empty ends in a slash."""
-    bucket, key = split_uri(uri, field=field)
-    return bucket, f"{key.rstrip('/')}/" if key else ""
-
-
-def split_object(uri: object, *, field: str = "images") -> tuple[str, str]:
-    """Take the URI of one object apart as ``split_uri`` does; a bucket alone is none."""
-    bucket, key = split_uri(uri, field=field)
-    if not key:
-        raise InvalidRequest(field, f"{uri} names a bucket and no key")
-    return bucket, key
-
-
-def lies_below(uri: str, prefix: str) -> bool:
-    """Whether an object lies below ``s3://bucket/path/``; a name with ``..``, which some servers resolve, does not."""
-    try:
-        (bucket, key), (ours, path) = split_object(uri), split_prefix(prefix, field="prefix")
-    except InvalidRequest:
-        return False
-    return bucket == ours and key.startswith(path) and not {".", ".."} & set(key[len(path) :].split("/"))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """
-    An object that is being read; ``body`` must be closed.
-
-    :param metadata: the author's and ours, names in lower case.
-    :param etag: empty where the server gives none.
-    """
-
-    uri: str
-    size: int
-    metadata: Mapping[str, str]
-    etag: str
-    body: Any
-
-    @property
-    def sha256(self) -> str | None:
-        """The digest of its bytes, as its metadata tells; ``None`` where it does not."""
-        return stated_digest(self.metadata)
-
-    @property
-    def marks(self) -> dict[str, str]:
-        """What its metadata tells of its marks of origin, and of how its bytes arrived."""
-        from airflow_provider_qwenimage.images.origin import TOLD_IN_METADATA
-
-        return {name: value for name, value in self.metadata.items() if name in TOLD_IN_METADATA}
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes as they arrive."""
-        with translated("read", self.uri):
-            yield from self.body.iter_chunks(_CHUNK)
-
-    def head(self, size: int) -> bytes:
-        """Return the first ``size`` bytes."""
-        with translated("read", self.uri):
-            return bytes(self.body.read(size))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.body.close()
-
-
 class S3:
     """
     What one AWS connection leads to; a context manager that many threads may share.
 
-    The client is made at the first use: a task that needs none makes none.
+    The client is made at the first use: a task that needs none makes none. Objects of other stores are opened, too:
+    an image or a file of rows may lie elsewhere than what is made of it.
 
     :param aws_conn_id: every option of the connection holds, its own botocore configuration included.
     :param max_connections: the connection pool holds at least as many.
@@ -140,28 +61,42 @@ class S3:
                 self._made = self._connected()
             return self._made
 
+    def at(self, uri: str) -> Store:
+        """Return what speaks to the store that a URI is of: for S3 this client."""
+        if uri.startswith("s3://"):
+            return self
+        if uri.startswith("file://"):
+            from airflow_provider_qwenimage.storage.files import Files
+
+            return Files()
+        from airflow_provider_qwenimage.storage.cloud import store_of
+
+        return store_of(uri)
+
     def open(self, uri: str, *, span: tuple[int, int] | None = None) -> StoredObject:
         """
-        Start to read an object.
+        Start to read an object, of whatever store.
 
         :param span: the first byte to read and the one after the last; ``size`` is then of what lies between.
         :raises TransferError: it cannot be read; ``status`` tells what S3 answered, where it did.
         """
-        bucket, key = split_object(uri)
+        root, key = split_object(uri)
+        if root[:5] != "s3://":
+            return self.at(root).open(uri.strip(), span=span)
         with translated("read", uri, self.aws_conn_id):
             part = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
-            answer = self.client.get_object(Bucket=bucket, Key=key, **part)
+            answer = self.client.get_object(Bucket=root[5:], Key=key, **part)
         return StoredObject(
             uri=uri,
             size=answer["ContentLength"],
-            metadata=stated(answer),
+            metadata=_stated(answer),
             etag=answer.get("ETag", ""),
-            body=answer["Body"],
+            body=_Body(answer["Body"], uri),
         )
 
     def link(self, uri: str) -> str:
         """Return a URL that reads the object for an hour, with no key beside it."""
-        bucket, key = split_object(uri)
+        bucket, key = _place(uri)
         with translated("sign", uri, self.aws_conn_id):
             link = self.client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=LINK_LIFETIME
@@ -177,7 +112,7 @@ class S3:
         """
         from botocore.exceptions import ClientError
 
-        bucket, key = split_object(uri)
+        bucket, key = _place(uri)
         body = request["Body"]
         if isinstance(body, bytes):
             # What is a file to botocore waits for ``100 Continue`` and goes out by 16 KiB; bytes are a file to it, an
@@ -201,6 +136,36 @@ class S3:
                 else:
                     return True
             raise TransferError(f"{uri} could not be written: another writer keeps it busy")
+
+    def names(self, prefix: str, *, deep: bool) -> dict[str, int]:
+        """Return name and size of what lies under a prefix, folders below it only when ``deep``."""
+        root, path = split_uri(prefix, field="prefix")
+        options = {"Bucket": root[5:], "Prefix": path} | ({} if deep else {"Delimiter": "/"})
+        found: dict[str, int] = {}
+        with translated("list", prefix, self.aws_conn_id):
+            for page in self.client.get_paginator("list_objects_v2").paginate(**options):
+                for entry in page.get("Contents", ()):
+                    found[entry["Key"].removeprefix(path)] = entry["Size"]
+        return found
+
+    def copy(self, uri: str, target: str, request: dict[str, Any]) -> None:
+        """Copy an object on the server; ``request`` holds further arguments of ``copy_object``."""
+        (bucket, key), (source, source_key) = _place(target), _place(uri)
+        place = {"Bucket": source, "Key": source_key}
+        with translated("copy", uri, self.aws_conn_id):
+            self.client.copy_object(Bucket=bucket, Key=key, CopySource=place, **request)
+
+    def sha256(self, uri: str) -> str | None:
+        """Return the digest in the metadata of an object, ``None`` for none."""
+        bucket, key = _place(uri)
+        with translated("read", uri, self.aws_conn_id):
+            return digest(_stated(self.client.head_object(Bucket=bucket, Key=key)))
+
+    def delete(self, uri: str) -> None:
+        """Remove an object."""
+        bucket, key = _place(uri)
+        with translated("delete", uri, self.aws_conn_id):
+            self.client.delete_object(Bucket=bucket, Key=key)
 
     def close(self) -> None:
         """Close the connections, where any were opened."""
@@ -227,20 +192,49 @@ class S3:
         return client
 
 
+class _Body:
+    """The bytes of an object as they arrive."""
+
+    def __init__(self, body: Any, uri: str) -> None:
+        self._body, self._uri = body, uri
+
+    def read(self, size: int, /) -> bytes:
+        with translated("read", self._uri):
+            return bytes(self._body.read(size))
+
+    def close(self) -> None:
+        self._body.close()
+
+
 def _names_condition(error: Any) -> bool:
     said = error.response.get("Error", {})
     return said.get("Code") == "NotImplemented" or "none-match" in str(said.get("Message", "")).lower()
 
 
-def stated(answer: Mapping[str, Any]) -> dict[str, str]:
+def allowed(extra_args: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what an author wants of every object.
+
+    :raises InvalidRequest: naming what an image takes none of.
+    """
+    from boto3.s3.transfer import S3Transfer
+
+    # The checksum is ours to give; only its kind may be chosen.
+    known = {name for name in S3Transfer.ALLOWED_UPLOAD_ARGS if not name.startswith(("Checksum", "Mpu"))}
+    unknown = sorted(set(extra_args) - known - {"ChecksumAlgorithm"})
+    if unknown:
+        raise InvalidRequest("extra_args", f"S3 takes no {', '.join(unknown)} with an image")
+    return dict(extra_args)
+
+
+def _place(uri: str) -> tuple[str, str]:
+    root, key = split_object(uri)
+    return root[5:], key
+
+
+def _stated(answer: Mapping[str, Any]) -> dict[str, str]:
     """Return the user metadata of an object; some servers capitalise its names."""
     return {name.lower(): str(value) for name, value in answer.get("Metadata", {}).items()}
-
-
-def stated_digest(metadata: Mapping[str, str]) -> str | None:
-    """Return the digest that the metadata of an object states, ``None`` where it states none."""
-    digest = metadata.get("sha256", "").lower()
-    return digest if _SHA256.fullmatch(digest) else None
 
 
 def _sign_links_with_version_4(signature_version: str, **_: Any) -> str | None:

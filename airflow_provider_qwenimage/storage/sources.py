@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from airflow_provider_qwenimage.defaults import STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.models.coercion import literal
 from airflow_provider_qwenimage.models.results import IMAGE_SCHEMES, GeneratedImage, ImageFields, ImageSource
@@ -84,15 +85,15 @@ def _source(value: str | Mapping[str, Any] | GeneratedImage, path: str) -> Image
     if isinstance(value, str):
         value = {"url": value}
     uri, url = value.get("uri"), value.get("url")
-    location = uri if isinstance(uri, str) and uri.startswith("s3://") else url
+    location = uri if isinstance(uri, str) and uri.startswith(STORES) else url
     if not isinstance(location, str) or not location.strip():
         raise InvalidRequest(
             path, "holds no url", advice="Images that came inside a reply are stored with persist_to."
         )
     location = location.strip()
     if location.partition(":")[0].lower() not in IMAGE_SCHEMES:
-        raise InvalidRequest(path, "must be an http, https, s3 or data URL")
-    if location.startswith("s3://") and not location.removeprefix("s3://").partition("/")[2]:
+        raise InvalidRequest(path, "must be an http, https, s3, gs, abfs, file or data URL")
+    if location.startswith(STORES) and not location.partition("://")[2].partition("/")[2]:
         raise InvalidRequest(path, "names a bucket and no object: must be s3://bucket/key")
     return ImageSource(location=location, fields=_fields({"url": location, **value}, path))
 

@@ -198,7 +198,7 @@ class ImageStore:
                 return self._objects.copy(Measured.recorded(known), known.uri, source, index)
             if known is not None:
                 return self._brought(known.uri, source, index)
-        if source.kind == "s3":
+        if source.kind == "stored":
             return self._brought(source.location, source, index)
         with self._arrival(source) as arrived:
             return self._objects.upload(arrived, source, index)

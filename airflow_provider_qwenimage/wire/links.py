@@ -1,4 +1,4 @@
-"""What links say: where a path leads, when the link of an image dies, and which image it names."""
+"""What links say: where a path leads, when the link of an image dies, which image or object they name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from airflow_provider_qwenimage.redaction import without_query
+from airflow_provider_qwenimage.defaults import STORES
+from airflow_provider_qwenimage.exceptions import InvalidRequest
+from airflow_provider_qwenimage.redaction import redact, without_query
 
 # Date and lifetime of version 4 signatures: Amazon S3, Alibaba OSS, Google Cloud Storage, Volcengine TOS.
 _V4_FAMILIES = ("x-amz", "x-oss", "x-goog", "x-tos")
@@ -20,6 +22,11 @@ _SIGNING = re.compile(
 # A quarter of the time that parse_qsl takes; a name is looked for from its beginning only.
 _PARAMETER = re.compile(r"(?<![\w-])([\w-]++)=([^&#]++)", re.ASCII)
 _COS_SIGN_TIME = re.compile(r"\A\d++;(\d++)")
+# Before an @ stands the Airflow connection, where it is named; files of the worker have no bucket.
+_STORED = re.compile(
+    r"(s3://[a-zA-Z0-9][\w.-]{1,254}|(?:gs|abfss?)://(?:[^/@\s]+@)?[a-zA-Z0-9][\w.-]{1,254}|file://(?=/))(?:/(.*))?",
+    re.DOTALL | re.ASCII,
+)
 
 
 def join(base_url: str, path: str) -> str:
@@ -45,7 +52,7 @@ def identity(url: str) -> str | None:
 
     ``view?filename=a.png`` and ``view?filename=b.png`` are two images: such a query cannot be dropped.
     """
-    if url.startswith("s3://"):
+    if url.startswith(STORES):
         return url
     try:
         parts = urlsplit(url)
@@ -55,6 +62,42 @@ def identity(url: str) -> str | None:
     if parts.scheme.lower() not in ("http", "https") or not all(_SIGNING.fullmatch(name) for name in names):
         return None
     return without_query(url)
+
+
+def split_uri(uri: object, *, field: str) -> tuple[str, str]:
+    """
+    Take ``s3://bucket/key`` apart: ``s3://bucket`` and ``key``.
+
+    :raises InvalidRequest: naming ``field``.
+    """
+    match = _STORED.fullmatch(uri.strip()) if isinstance(uri, str) else None
+    if match is None:
+        forms = "s3://bucket/path/, gs://bucket/path/, abfs://container/path/ or file:///path/"
+        raise InvalidRequest(field, f"must look like {forms}, got {redact(repr(uri), limit=80)}")
+    return match[1], (match[2] or "").lstrip("/")
+
+
+def split_prefix(uri: object, *, field: str) -> tuple[str, str]:
+    """Take a prefix apart as ``split_uri`` does; what is not empty ends in a slash."""
+    root, key = split_uri(uri, field=field)
+    return root, f"{key.rstrip('/')}/" if key else ""
+
+
+def split_object(uri: object, *, field: str = "images") -> tuple[str, str]:
+    """Take the URI of one object apart as ``split_uri`` does; a bucket alone is none."""
+    root, key = split_uri(uri, field=field)
+    if not key:
+        raise InvalidRequest(field, f"{uri} names a bucket and no key")
+    return root, key
+
+
+def lies_below(uri: str, prefix: str) -> bool:
+    """Whether an object lies below ``s3://bucket/path/``; a name with ``..``, which some servers resolve, does not."""
+    try:
+        (root, key), (ours, path) = split_object(uri), split_prefix(prefix, field="prefix")
+    except InvalidRequest:
+        return False
+    return root == ours and key.startswith(path) and not {".", ".."} & set(key[len(path) :].split("/"))
 
 
 def expires_at(url: str) -> datetime | None:

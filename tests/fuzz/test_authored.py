@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from airflow_provider_qwenimage.batch.items import read_batch, rows_of
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.gateway.connection import read
-from airflow_provider_qwenimage.storage.s3 import StoredObject
+from airflow_provider_qwenimage.storage.stored import StoredObject
 from fuzz.record_structures import as_csv, connections, rows, spelled, spoilt
 from fuzz.reply_structures import SECRET
 from fuzz.test_replies import check_shown

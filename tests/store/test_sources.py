@@ -60,7 +60,7 @@ def test_the_fields_of_an_image_object_are_kept_without_its_signature_and_its_by
 
 def test_what_was_stored_can_be_stored_again_from_where_it_lies():
     (source,) = read_sources([{"uri": C, "url": B, "sha256": "0" * 64, "bytes": 3, "model": "m"}])
-    assert (source.kind, source.location, source.fields.url, source.fields.model) == ("s3", C, B, "m")
+    assert (source.kind, source.location, source.fields.url, source.fields.model) == ("stored", C, B, "m")
 
 
 def test_a_generated_image_brings_its_bytes_along():

@@ -4,6 +4,7 @@
 #   make test    the whole test suite
 #   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
 #   make test-scale   on PostgreSQL, Redis, two Celery workers and two triggerers, which are killed in turn: ten minutes
+#   make test-stores   the other stores, with servers of Google's and Azure's, in an environment of its own: minutes
 #   make lint    ruff and mypy
 #   make wheel   build the wheel and check it, installed, in a clean environment
 #   make floor   the operators on the lowest versions the package declares, Airflow 3.1.0 among them: minutes
@@ -17,7 +18,7 @@ RUN := $(VENV)/bin/python
 COVERAGE := $(if $(MEASURE),--cov=airflow_provider_qwenimage --cov-branch --cov-report=term:skip-covered --cov-fail-under=90)
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-e2e test-scale lint wheel floor bench clean
+.PHONY: demo test test-e2e test-scale test-stores lint wheel floor bench clean
 
 demo: $(READY)
 	@$(RUN) -m demo
@@ -44,6 +45,11 @@ $(VENV)/.scale: $(READY)
 	@(uv pip install -q --python $(RUN) --group scale 2>/dev/null || $(RUN) -m pip install -q --group scale)
 	@touch $@
 
+test-stores: $(READY)
+	@.ci/packages npm
+	@.ci/stores $(VENV)-stores
+	$(VENV)-stores/bin/python -m pytest tests/places --stores $(ARGS)
+
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -68,7 +74,7 @@ $(VENV)/.bench: $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-floor .demo dist .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-floor $(VENV)-stores .demo dist .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew when the dependencies or the version change; the stamp is written last.

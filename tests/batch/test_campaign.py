@@ -171,6 +171,44 @@ def test_a_bad_row_of_the_third_shard_is_named_by_its_line_and_nothing_is_sent(
     assert shelf.names() == []
 
 
+def test_a_label_that_is_none_and_names_given_twice_are_named_by_their_lines(
+    gateway, campaign, shelf, bucket
+):
+    rows = [{"prompt": "mug", "sku": "A/1"}, {"prompt": "lamp", "labels": {"sku": {"en": "B"}}},
+            {"prompt": "jug", "sku": "C"}, {"prompt": "cup", "sku": "A 1"}]  # fmt: skip
+    text = "\n".join(json.dumps(row) for row in rows).encode()
+    uri = Shelf(shelf.client, f"s3://{bucket}/").put("rows.jsonl", text)
+    attempt = campaign(uri, extra_columns="labels", filename="{labels[sku]}.{ext}").planned(InMemoryAirflow())
+
+    assert "2 of 4 cannot be sent" in str(attempt.error)
+    assert "line 2, labels.sku: must be text, got an object" in str(attempt.error)
+    assert "line 4, filename: gives line 1 and this row the name A-1.png" in str(attempt.error)
+    assert (gateway.state.posts, shelf.names()) == (0, [])
+
+
+def test_a_template_for_a_column_that_no_row_has_is_named_with_what_there_is(
+    gateway, campaign, shelf, bucket
+):
+    uri = Shelf(shelf.client, f"s3://{bucket}/").put("rows.csv", b"name,color\nmug,red\nlamp,blue\n")
+    attempt = campaign(uri, prompt_template="a {colour} {name}").planned(InMemoryAirflow())
+
+    assert "prompt_template: names {colour}, a column that no row has; line 2 has name, color" in str(
+        attempt.error
+    )
+    assert (gateway.state.posts, shelf.names()) == (0, [])
+
+
+def test_labels_of_any_text_reach_the_set(gateway, campaign, shelf):
+    texts = ["a/b", "🦊 红色", "x" * 3000, '"\n2']
+    requests = [{"prompt": "a mug", "labels": {"text": text}} for text in texts]
+    attempt = campaign(requests).run()
+
+    assert attempt.error is None
+    assert [image["labels"]["text"] for image in shelf.manifest()["images"]] == texts
+    refused = campaign(requests, filename="{labels[text]}.{ext}").planned(InMemoryAirflow(run_id="tuesday"))
+    assert "requests[2], filename: makes a name longer than an object's may be" in str(refused.error)
+
+
 def test_rows_keep_the_lines_their_author_wrote_them_on(gateway, campaign, shelf, bucket):
     rows = [{"name": f"mug {n}"} for n in range(5)] + [{"name": "bad [fault:moderation]"}]
     uri = Shelf(shelf.client, f"s3://{bucket}/").put("rows.csv", table(rows))

@@ -107,6 +107,18 @@ def picture() -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
+def partitions_refused() -> str:
+    """Return what is said of an argument that this Airflow has no events for."""
+    from airflow_provider_qwenimage.exceptions import InvalidRequest
+    from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
+
+    try:
+        QwenImageToS3Operator(task_id="store", images=[], s3_prefix="s3://floor/x/", partition_by="market")
+    except InvalidRequest as error:
+        return str(error)
+    return ""
+
+
 def reported(gateway: Any) -> int:
     wrong = 0
     names = ("apache-airflow", "apache-airflow-providers-amazon", "apache-airflow-providers-common-compat")
@@ -122,6 +134,9 @@ def reported(gateway: Any) -> int:
         state, posts, expected = ran("generate"), gateway.state.posts, TRIED_AGAIN.get(fault, 1)
         wrong += (state, posts) != ("failed", expected)
         print(f"fault {fault}: {state}, {posts} requests, {expected} allowed", flush=True)
+    told = partitions_refused()
+    wrong += "partition_by: needs Airflow 3.3" not in told
+    print(f"partition_by: {told or 'taken'}", flush=True)
     print("as the documents say" if not wrong else f"{wrong} are not as the documents say")
     return int(wrong > 0)
 

@@ -9,6 +9,7 @@
 #   make wheel   build the wheel and check it, installed, in a clean environment
 #   make floor   the operators on the lowest versions the package declares, Airflow 3.1.0 among them: minutes
 #   make bench   what the provider costs against its alternatives, as ratios: about twelve minutes
+#   make bench ARGS=workers   a campaign on one Celery worker and on two, with PostgreSQL and Redis: ten minutes
 #   make clean   remove what the targets made
 
 SHELL := /bin/bash
@@ -66,7 +67,8 @@ floor: $(READY)
 	$(VENV)-floor/bin/python tests/floor/check_floor.py
 
 # The compared libraries are added to .venv by the first run; uv or pip, as the bootstrap found them.
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(if $(findstring workers,$(ARGS)),$(VENV)/.scale)
+	@$(if $(findstring workers,$(ARGS)),.ci/packages postgresql redis-server)
 	$(RUN) -m benchmarks $(ARGS)
 
 $(VENV)/.bench: $(READY)

@@ -5,6 +5,7 @@ Runs the benchmarks side by side and prints the ratios.
     make bench ARGS="imports generate"      some of it
     make bench ARGS=mapped                  500 requests as a batch and as mapped tasks on a real Airflow: half an hour
     make bench ARGS=account                 one key in many processes, against its limits: six minutes
+    make bench ARGS=workers                 a campaign in one shard and in four, on two Celery workers: ten minutes
     BENCH_ROUNDS=1 make bench               a quick look
 
 BENCH_AIOBOTOCORE names a Python with aiobotocore, which cannot live beside the boto3 of the amazon provider.
@@ -24,6 +25,7 @@ from benchmarks.account import account
 from benchmarks.labels import label
 from benchmarks.measuring import ROUNDS, environ, rounds, servers, table
 from benchmarks.on_airflow import mapped
+from benchmarks.on_workers import workers
 from demo.local_s3 import rclone_program
 
 if TYPE_CHECKING:
@@ -221,13 +223,14 @@ def machine() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (imports, generate, copy, memory, batch, growth, label, campaign, mapped, account)
+    for each in (imports, generate, copy, memory, batch, growth, label, campaign, mapped, account, workers)
 }
+ALONE = ("mapped", "account", "workers")  # minutes each, and servers of their own
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwinds, so that what was started is stopped
-    chosen = sys.argv[1:] or [name for name in PARTS if name not in ("mapped", "account")]
+    chosen = sys.argv[1:] or [name for name in PARTS if name not in ALONE]
     if unknown := sorted(set(chosen) - set(PARTS)):
         raise SystemExit(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
     machine()

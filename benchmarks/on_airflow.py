@@ -57,14 +57,17 @@ def mapped() -> None:
 
 def _seconds(airflow: Any, dag_id: str) -> float:
     run = airflow.trigger(dag_id)
-    facts = _ended(airflow, f"/dags/{run.dag_id}/dagRuns/{run.run_id}")
+    facts = ended(airflow, f"/dags/{run.dag_id}/dagRuns/{run.run_id}")
     if facts["state"] != "success":
         raise SystemExit(f"{run} {facts['state']}")
-    begin, end = (datetime.fromisoformat(facts[key]) for key in ("start_date", "end_date"))
-    return (end - begin).total_seconds()
+    return seconds_between(facts["start_date"], facts["end_date"])
 
 
-def _ended(airflow: Any, path: str) -> dict[str, Any]:
+def seconds_between(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def ended(airflow: Any, path: str) -> dict[str, Any]:
     """Ask now and then, because SQLite has other things to do, and bear that it is locked."""
     while True:
         time.sleep(2)

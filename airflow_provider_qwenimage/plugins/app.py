@@ -31,7 +31,7 @@ _PROTECTION = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "txt": "text/plain"}
 _FRONT_END = files("airflow_provider_qwenimage.plugins") / "gallery"
 
 
@@ -63,6 +63,18 @@ async def protect(request: Request, proceed: Any) -> Response:
 def gallery(dag_id: str) -> Response:  # noqa: ARG001 - named for the permission, which is asked for it
     """Serve the page; what it shows it finds out itself."""
     return _file("index.html")
+
+
+@app.get("/library", dependencies=[Depends(get_user)])
+def library() -> Response:
+    """Serve the page of all runs; Airflow tells it of those that the user may read."""
+    return _file("library.html")
+
+
+@app.get("/spend", dependencies=[Depends(get_user)])
+def spend() -> Response:
+    """Serve the page of what was spent, of which the same holds."""
+    return _file("spend.html")
 
 
 @app.get("/static/{name}", dependencies=[Depends(get_user)])

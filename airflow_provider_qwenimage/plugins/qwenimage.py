@@ -47,6 +47,20 @@ class QwenImagePlugin(AirflowPlugin):
             # Airflow before 3.4 does not know it, and shows the tab on every task.
             "applies_to": {"operator_name": OPERATORS},
         },
+        {
+            "name": "Images",
+            "destination": "nav",
+            "url_route": "qwenimage-library",
+            "href": "qwenimage/library",
+            "category": "browse",
+        },
+        {
+            "name": "Spend",
+            "destination": "nav",
+            "url_route": "qwenimage-spend",
+            "href": "qwenimage/spend",
+            "category": "browse",
+        },
         {"name": "Images", "destination": "dag_run", "url_route": "qwenimage-run", "href": _PAGE},
     ]
 

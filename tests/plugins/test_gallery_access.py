@@ -12,6 +12,7 @@ from plugins.conftest import look_up
 from plugins.people import BEN
 
 PAGES = ("gallery", "image", "thumbnail", "manifest")
+EVERYWHERE = ("library", "spend")
 MARKED = {
     "c2pa": signed(picture("png"), "png"),
     "xmp": exiv2_xmp(picture("png"), {"Xmp.iptcExt.DigitalSourceType": TRAINED}),
@@ -19,7 +20,7 @@ MARKED = {
 }
 
 
-@pytest.mark.parametrize("page", [*PAGES, "static/main.js"])
+@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "unfinished", "zip", "static/main.js"])
 def test_nobody_in_particular_gets_401(as_user, shown, page):
     assert as_user(None).get(f"/qwenimage/{page}", params=shown.query()).status_code == 401
 
@@ -28,6 +29,22 @@ def test_nobody_in_particular_gets_401(as_user, shown, page):
 def test_a_user_without_the_dag_gets_403(as_user, anna, rclone_s3, page):
     secrets = look_up(anna, "secrets", rclone_s3)
     assert as_user(BEN).get(f"/qwenimage/{page}", params=secrets.query()).status_code == 403
+
+
+@pytest.mark.parametrize("page", EVERYWHERE)
+def test_a_page_of_all_runs_tells_nothing_by_itself(as_user, page):
+    answer = as_user(BEN).get(f"/qwenimage/{page}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_what_such_a_page_asks_airflow_lists_no_other_dag(as_user, shown):
+    path = "/api/v2/dags/{}/dagRuns/~/taskInstances/~/xcomEntries"
+    query = {"xcom_key": "stored", "order_by": "-run_after", "run_after_gte": "2020-01-01T00:00:00Z"}
+    client = as_user(BEN)
+    assert client.get(path.format("~"), params=query).status_code == 403  # Ben's permission is for one Dag
+    assert client.get(path.format("secrets"), params=query).status_code == 403
+    own = client.get(path.format("pictures"), params=query).raise_for_status().json()
+    assert {entry["dag_id"] for entry in own["xcom_entries"]} == {"pictures"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -46,7 +63,7 @@ def test_naming_two_dags_does_not_lend_the_permission_of_one_to_the_other(as_use
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("page", [*PAGES, "static/main.js"])
+@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "unfinished", "zip", "static/main.js"])
 def test_nothing_takes_anything_but_a_get(anna, shown, method, page):
     assert anna.request(method, f"/qwenimage/{page}", params=shown.query()).status_code == 405
 
@@ -185,7 +202,7 @@ def test_images_of_a_task_that_pushes_its_manifest_only_are_served(anna, shown):
     assert foreign.status_code == 404
 
 
-@pytest.mark.parametrize("page", [*PAGES, "static/main.js", "static/nothing.js"])
+@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "static/main.js", "static/nothing.js"])
 def test_every_answer_keeps_the_browser_in_check(anna, shown, page):
     headers = anna.get(f"/qwenimage/{page}", params=shown.query()).headers
     policy = headers["content-security-policy"]

@@ -4,14 +4,14 @@ import { t } from "./language.js";
 import { manifestPage, scope } from "./scope.js";
 
 const ROOT = new URL("../api/v2/", document.baseURI);
-const PAGE = 100; // the largest page Airflow gives by default
+export const PAGE = 100; // the largest page Airflow gives by default
 const AT_ONCE = 6; // what a browser keeps open to one host
 
 export class Refused extends Error {}
 
 const MEANINGS = { 401: "signedOut", 403: "mayNotRead", 404: "noSuchRun" };
 
-async function get(path, query = {}) {
+export async function get(path, query = {}) {
   let answer;
   try {
     answer = await fetch(new URL(`${path}?${new URLSearchParams(query)}`, ROOT), {
@@ -26,7 +26,7 @@ async function get(path, query = {}) {
   return answer.json();
 }
 
-const run = () => `dags/${encodeURIComponent(scope.dagId)}/dagRuns/${encodeURIComponent(scope.runId)}`;
+const run = ({ dagId = scope.dagId, runId = scope.runId } = scope) => `dags/${encodeURIComponent(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
 
 async function pages(path, query, field) {
   const found = [];
@@ -48,17 +48,17 @@ export async function pushed(key, { ofRun = false } = {}) {
   return entries.map((entry) => ({ taskId: entry.task_id, mapIndex: entry.map_index }));
 }
 
-/** The value of one XCom, `null` where it cannot be read as JSON. */
-export async function value({ taskId, mapIndex }, key) {
-  const task = encodeURIComponent(taskId);
-  const entry = await get(`${run()}/taskInstances/${task}/xcomEntries/${key}`, { map_index: mapIndex });
+/** The value of one XCom; some versions of Airflow keep it as JSON, a text as it is. */
+export async function value(of, key) {
+  const task = encodeURIComponent(of.taskId);
+  const entry = await get(`${run(of)}/taskInstances/${task}/xcomEntries/${key}`, { map_index: of.mapIndex });
   if (typeof entry.value !== "string") {
     return entry.value;
   }
   try {
     return JSON.parse(entry.value);
   } catch {
-    return null;
+    return entry.value;
   }
 }
 

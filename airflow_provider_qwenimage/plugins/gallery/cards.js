@@ -52,11 +52,11 @@ export function retell(drawn, image) {
   drawn.querySelector(".quiet").textContent = quiet(image);
 }
 
-/** The card of an image; `chosen` tells whether it is, `choose` is called when a person changes that. */
-export function card(image, { open, chosen, choose }) {
+/** The card of an image with `more` at its end; where it can be chosen, `chosen` tells whether it is, `choose` is called when a person changes that. */
+export function card(image, { open, chosen, choose, more = [] }) {
   const name = nameOf(image);
   const title = element("label", { className: "name", title: image.uri ?? "" }, element("span", { textContent: name }));
-  if (image.uri) {
+  if (image.uri && choose) {
     const box = element("input", { type: "checkbox", checked: chosen(image) });
     box.setAttribute("aria-label", t("choose", { name }));
     box.addEventListener("change", (event) => choose(image, box.checked, event));
@@ -70,5 +70,6 @@ export function card(image, { open, chosen, choose }) {
     element("p", { className: "prompt", textContent: image.prompt ?? "", title: image.revised_prompt ?? image.prompt ?? "" }),
     element("p", { className: "quiet", textContent: quiet(image) }),
     labels(image),
+    ...more,
   );
 }

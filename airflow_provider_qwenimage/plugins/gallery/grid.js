@@ -3,17 +3,20 @@
 const AHEAD = 1; // views drawn above and below the one that is seen
 const GAP = 16; // pixels between cards, as the style sheet has it
 const WORDS = 124; // pixels of a card below its picture
+const LINE = 18; // pixels of a further line
 
 export class Grid {
   #list;
+  #words;
   #make;
   #items = [];
   #drawn = new Map(); // position: card
   #waiting = false;
 
-  /** `make` draws the card of an item. */
-  constructor(list, make) {
+  /** `make` draws the card of an item, which has so many `lines` more than those of a run. */
+  constructor(list, make, lines = 0) {
     this.#list = list;
+    this.#words = WORDS + lines * LINE;
     this.#make = make;
     const later = () => this.#later();
     addEventListener("scroll", later, { passive: true });
@@ -48,7 +51,7 @@ export class Grid {
 
   #draw() {
     const columns = getComputedStyle(this.#list).gridTemplateColumns.split(" ");
-    const row = Math.round(parseFloat(columns[0])) + WORDS;
+    const row = Math.round(parseFloat(columns[0])) + this.#words;
     const rows = Math.ceil(this.#items.length / columns.length);
     const above = -this.#list.getBoundingClientRect().top;
     const bounded = (number) => Math.min(Math.max(number, 0), rows);

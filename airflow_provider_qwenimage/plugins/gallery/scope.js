@@ -13,12 +13,12 @@ export const scope = Object.freeze({
 });
 
 /** A task instance of the run; what identifies it in messages is its name. */
-export function owner(taskId, mapIndex) {
-  return { taskId, mapIndex, name: mapIndex < 0 ? taskId : `${taskId} [${mapIndex}]` };
+export function owner(taskId, mapIndex, { dagId, runId } = scope) {
+  return { dagId, runId, taskId, mapIndex, name: mapIndex < 0 ? taskId : `${taskId} [${mapIndex}]` };
 }
 
-function address(page, { taskId, mapIndex }, more = {}) {
-  const fields = { dag_id: scope.dagId, run_id: scope.runId, task_id: taskId, map_index: mapIndex, ...more };
+function address(page, { dagId = scope.dagId, runId = scope.runId, taskId, mapIndex }, more = {}) {
+  const fields = { dag_id: dagId, run_id: runId, task_id: taskId, map_index: mapIndex, ...more };
   return `${page}?${new URLSearchParams(fields)}`;
 }
 
@@ -62,3 +62,7 @@ function zipAddress(groups) {
   }
   return `zip?${query}`;
 }
+
+/** Airflow's page of a run, with its images. */
+export const runAddress = ({ dagId, runId }) =>
+  new URL(`../dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}/plugin/qwenimage-run`, document.baseURI).href;

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request, Response  # noqa: TID253
 
-from airflow_provider_qwenimage.plugins import images, manifests, zips
+from airflow_provider_qwenimage.plugins import access, images, manifests, zips
 from airflow_provider_qwenimage.plugins.access import may_read_xcom
+from airflow_provider_qwenimage.plugins.records import Instance
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -60,9 +61,15 @@ async def protect(request: Request, proceed: Any) -> Response:
 
 
 @app.get("/gallery", dependencies=[may_read_xcom])
-def gallery(dag_id: str) -> Response:  # noqa: ARG001 - named for the permission, which is asked for it
-    """Serve the page; what it shows it finds out itself."""
-    return _file("index.html")
+async def gallery(
+    request: Request, dag_id: str, run_id: str = "", task_id: str = "", map_index: str = ""
+) -> Response:
+    """Serve the page; what it shows it finds out itself. A task that asks for an approval has a page of its own."""
+    # Airflow leaves {MAP_INDEX} in the address of a task that is not mapped.
+    index = int(map_index) if map_index.isdecimal() else -1
+    instance = Instance(dag_id, run_id, task_id, index)
+    asks = instance.is_one and await access.records.asks(instance, access.api(request))
+    return _file("approval.html" if asks else "index.html")
 
 
 @app.get("/library", dependencies=[Depends(get_user)])

@@ -90,6 +90,12 @@ class Records:
             self._keep(instance, recorded)
         return recorded
 
+    async def asks(self, instance: Instance, api: RestApi) -> bool:
+        """Whether ``instance`` asks a person about images, or has asked."""
+        where = (*instance.path, "xcomEntries")
+        found = await api.get(*where, xcom_key="candidates", map_index=instance.map_index, limit=1)
+        return bool(found and found["total_entries"])
+
     def _keep(self, instance: Instance, recorded: Recorded) -> None:
         self._kept.pop(instance, None)
         self._kept[instance] = (time.monotonic() + _FRESH, recorded)
@@ -107,6 +113,8 @@ async def _read(instance: Instance, api: RestApi, *, known: Recorded | None) -> 
     uri = str(named) if _is_text(named) else None
     fields = await _rendered(instance, api)
     aws_conn_id = _aws_conn_id(fields)
+    if not isinstance(stored, list) and uri is None:
+        stored = await _xcom(instance, "candidates", api)  # what an approval asks about
     if not isinstance(stored, list) and uri is None:
         return await run_in_threadpool(_unfinished, instance, fields.get("persist_to"), aws_conn_id, known)
     if isinstance(stored, list):

@@ -7,26 +7,37 @@ const ROOT = new URL("../api/v2/", document.baseURI);
 export const PAGE = 100; // the largest page Airflow gives by default
 const AT_ONCE = 6; // what a browser keeps open to one host
 
-export class Refused extends Error {}
+/** What Airflow says no to: `status` is its answer, `detail` its own words. */
+export class Refused extends Error {
+  constructor(message, status = 0, detail = "") {
+    super(message);
+    Object.assign(this, { status, detail });
+  }
+}
 
 const MEANINGS = { 401: "signedOut", 403: "mayNotRead", 404: "noSuchRun" };
 
-export async function get(path, query = {}) {
+async function ask(address, options = {}) {
   let answer;
   try {
-    answer = await fetch(new URL(`${path}?${new URLSearchParams(query)}`, ROOT), {
-      headers: { Accept: "application/json" },
-    });
+    answer = await fetch(new URL(address, ROOT), { ...options, headers: { Accept: "application/json", ...options.headers } });
   } catch {
     throw new Refused(t("noAnswer"));
   }
+  const told = await answer.json().catch(() => null);
   if (!answer.ok) {
-    throw new Refused(t(MEANINGS[answer.status] ?? "answered", { status: answer.status }));
+    const detail = typeof told?.detail === "string" ? told.detail : "";
+    throw new Refused(t(MEANINGS[answer.status] ?? "answered", { status: answer.status }), answer.status, detail);
   }
-  return answer.json();
+  return told;
 }
 
-const run = ({ dagId = scope.dagId, runId = scope.runId } = scope) => `dags/${encodeURIComponent(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
+export const get = (path, query = {}) => ask(`${path}?${new URLSearchParams(query)}`);
+
+export const patch = (path, body) =>
+  ask(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+export const run = ({ dagId = scope.dagId, runId = scope.runId } = scope) => `dags/${encodeURIComponent(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
 
 async function pages(path, query, field) {
   const found = [];

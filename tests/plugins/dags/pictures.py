@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from typing import Any
+
+from airflow.sdk import DAG, task
 
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
@@ -13,9 +15,17 @@ for name in ("pictures", "secrets"):
         generate = QwenImageGenerateOperator(
             task_id="generate", prompt="<img src=x onerror=alert(1)>", model="wan2.6-t2i", size="1:1", n=2
         )
-        QwenImageToS3Operator(
+        store = QwenImageToS3Operator(
             task_id="store", images=generate.output["images"], s3_prefix=f"s3://gallery/{name}/"
         )
+
+        @task
+        def pick(stored: list[dict[str, Any]], ti: Any = None) -> None:
+            """Push what an approval pushes before it waits: a person whom nobody plays would be waited for."""
+            ti.xcom_push(key="candidates", value=stored)
+            ti.xcom_push(key="approval", value={"state": "asked", "minimum": 1, "maximum": None, "count": 2})
+
+        pick(store.output["stored"])
 
 # Pushes its manifest only.
 with DAG("batch", schedule=None):

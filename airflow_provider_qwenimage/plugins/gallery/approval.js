@@ -1,0 +1,143 @@
+// The page of a task that asks for an approval: shows the images, takes the choice, hands the answer to Airflow.
+
+import { Refused, value } from "./api.js";
+import { element, find } from "./element.js";
+import { Choice } from "./choice.js";
+import { Comparison } from "./comparison.js";
+import { forget, keep, kept } from "./draft.js";
+import { t, translate } from "./language.js";
+import { plain, text } from "./plain.js";
+import { answer, decided, question } from "./question.js";
+import { owner, scope } from "./scope.js";
+import { followTheme } from "./theme.js";
+import { Tiles } from "./tiles.js";
+
+const [subject, summary, body, notice, grid, more] = ["subject", "summary", "body", "notice", "grid", "more"].map(find);
+const buttons = ["all", "none", "answer"].map(find);
+const [all, none, send] = buttons;
+const me = { taskId: scope.taskId, mapIndex: scope.mapIndex };
+const called = (image) => image.uri.split("/").at(-1);
+
+let asked = null; // the question, null where it cannot be read
+let choice = null;
+let tiles = null;
+let comparison = null;
+let isSending = false;
+let held = []; // places of images that wait to be compared
+
+function say(...words) {
+  notice.replaceChildren(...words.filter(Boolean).map((word) => element("p", { textContent: word })));
+  notice.hidden = notice.childElementCount === 0;
+}
+
+function report() {
+  const count = [t("chosenOf", { chosen: choice.chosen, count: choice.total }), t("rejectedCount", { count: choice.rejected })];
+  const limits = t(choice.minimum === choice.maximum ? "limitExactly" : "limits", { minimum: choice.minimum, maximum: choice.maximum });
+  const problem = asked?.isOpen && choice.problem;
+  summary.textContent = [...count, problem ? t(...problem) : asked?.isOpen ? limits : ""].filter(Boolean).join(" · ");
+  all.disabled = none.disabled = !asked?.isOpen || isSending;
+  send.disabled = !asked?.isOpen || isSending || Boolean(choice.problem);
+}
+
+function compare(at, from) {
+  held = held.includes(at) ? held.filter((one) => one !== at) : [...held, at];
+  if (held.length === 2) {
+    comparison.open([...held], from);
+    held = [];
+  }
+  tiles.hold(held);
+}
+
+function freeze() {
+  tiles.close();
+  comparison.close();
+}
+
+/** Show how it ended; nothing can be changed then. */
+function close(...before) {
+  if (asked.isAnswered) {
+    const at = asked.at ? new Date(asked.at).toLocaleString() : "";
+    say(...before, asked.by ? t("answeredBy", { name: asked.by, at }) : t("answeredByTimeout", { at }));
+    choice.restore(decided(asked, choice.uris));
+  } else {
+    say(...before, t("notOpen"));
+  }
+  freeze();
+}
+
+async function submit() {
+  isSending = true;
+  report();
+  try {
+    await answer(asked, choice.answer);
+    forget(asked.created);
+    asked = await question();
+    close();
+  } catch (error) {
+    const words = error instanceof Refused ? error.message : t("failedReading");
+    say(words);
+    asked = await question().catch(() => asked);
+    if (!asked.isOpen) {
+      close(words);
+    }
+  }
+  isSending = false;
+  report();
+}
+
+/** Look whether somebody else has answered meanwhile. */
+async function look() {
+  if (document.hidden || !asked?.isOpen || isSending) {
+    return;
+  }
+  const now = await question().catch(() => asked);
+  if (asked.isOpen && !now.isOpen) {
+    asked = now;
+    close();
+    report();
+  }
+}
+
+function show(images, limits) {
+  choice = new Choice(images.map(({ uri }) => uri), limits);
+  comparison = new Comparison(images, choice, called);
+  tiles = new Tiles(grid, more, images, choice, { open: (at, from) => comparison.open([at], from), compare, called });
+  if (asked?.isOpen) {
+    choice.restore(kept(asked.created));
+    choice.watch(() => asked.isOpen && keep(asked.created, choice.draft));
+  }
+  choice.watch(report);
+  tiles.draw();
+}
+
+async function read() {
+  const [candidates, approval] = await Promise.all([value(me, "candidates"), value(me, "approval").catch(() => null)]);
+  const unread = await question().then((found) => void (asked = found), (error) => error);
+  const images = (Array.isArray(candidates) ? candidates : []).map((image) => plain(image, owner(scope.taskId, scope.mapIndex)));
+  subject.textContent = asked?.subject || t("galleryTitle");
+  body.textContent = text(approval?.body) ?? "";
+  body.hidden = body.textContent === "";
+  show(images.filter((image) => image.uri), { minimum: approval?.minimum ?? 1, maximum: approval?.maximum ?? null });
+  if (unread) {
+    say(unread instanceof Refused ? unread.message : t("failedReading"));
+    freeze();
+  } else if (!asked.isOpen) {
+    close();
+  } else if (approval?.refused) {
+    say(t("answerRefused", { reason: text(approval.refused) ?? "" }));
+  }
+  report();
+}
+
+translate();
+followTheme();
+all.addEventListener("click", () => choice.all());
+none.addEventListener("click", () => choice.none());
+send.addEventListener("click", submit);
+addEventListener("scroll", () => tiles?.draw(), { passive: true });
+addEventListener("resize", () => tiles?.draw(), { passive: true });
+document.addEventListener("visibilitychange", look);
+addEventListener("focus", look);
+read()
+  .catch((error) => say(error instanceof Refused ? error.message : t("failedReading")))
+  .finally(() => (document.body.dataset.state = "read"));

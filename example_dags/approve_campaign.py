@@ -1,14 +1,15 @@
 """
-A person picks: variants are generated and stored, only those approved are published, and publishing goes on from there.
+A person picks, and says what to do better: what is rejected with a comment is edited once, and asked about again.
 
 Set up, then copy and change:
 
-* the connection ``qwenimage_default`` (type *Qwen Image Gateway*): the gateway, its API key, a default model;
+* the connection ``qwenimage_default`` (type *Qwen Image Gateway*): the gateway, its API key, a default model and, for
+  ``max_cost``, ``price_per_image`` where the gateway is not Alibaba's own;
 * the connection ``aws_default`` (type *Amazon Web Services*), which may write to the bucket;
 * the bucket, as the Dag parameter ``bucket``: its default below, or another one when the Dag is triggered.
 
-``approve_campaign`` waits at the task ``pick``, without holding a worker, until somebody answers under *Required
-Actions*. Nothing is published when nobody does. ``announce_campaign`` runs whenever something was published.
+``approve_campaign`` waits at the task ``pick``, without holding a worker, until somebody has chosen in its tab
+*Images*. Nothing is published when nobody does. ``announce_campaign`` runs whenever something was published.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_qwenimage.contact_sheet import contact_sheet, labels
-from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
+from airflow_provider_qwenimage.operators.approval import QwenImageApprovalOperator
+from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 
 VARIANTS = 4
+WAIT = timedelta(days=3)
 PUBLISHED = Asset("campaign_images", uri="s3://marketing-assets/published/")
 
 
@@ -41,6 +43,7 @@ PUBLISHED = Asset("campaign_images", uri="s3://marketing-assets/published/")
             title="Prompt",
             description="What the images show.",
         ),
+        "most": Param(1.0, type="number", title="What one revision may cost at most"),
     },
     tags=["marketing", "qwenimage"],
     doc_md=__doc__,
@@ -61,35 +64,51 @@ def approve_campaign() -> None:
         s3_prefix="s3://{{ params.bucket }}/drafts/{{ run_id }}/",
     )
 
-    @task
-    def lay_out(stored: list[dict[str, Any]], dag_run: Any = None) -> str:
-        """Put the images side by side."""
-        return contact_sheet(stored, dag_id=dag_run.dag_id, run_id=dag_run.run_id, task_id="store")
-
-    pick = HITLOperator(
+    pick = QwenImageApprovalOperator(
         task_id="pick",
         subject="Which images go into the campaign?",
-        body="{{ ti.xcom_pull(task_ids='lay_out') }}",
-        options=labels(VARIANTS),
-        multiple=True,
-        response_timeout=timedelta(days=3),
+        body="Reject with a comment what could be better: it is edited so, once, and you are asked again.",
+        images=store.output["stored"],
+        minimum=0,
+        response_timeout=WAIT,
     )
 
     @task
-    def approved(stored: list[dict[str, Any]], answer: dict[str, Any]) -> list[dict[str, Any]]:
-        """Keep what was picked."""
-        by_label = dict(zip(labels(len(stored)), stored, strict=True))
-        return [by_label[label] for label in answer["chosen_options"] if label in by_label]
+    def wishes(revise: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what Airflow maps over: of XComs it takes only those that are returned."""
+        return revise
+
+    # One request for each comment, none where there is none: this task and the next are skipped then.
+    revise = QwenImageEditOperator.partial(
+        task_id="revise",
+        model="qwen-image-edit-plus",
+        max_cost="{{ params.most }}",
+        persist_to="s3://{{ params.bucket }}/revised/{{ run_id }}/{{ ti.map_index }}/",
+    ).expand_kwargs(wishes(pick.output["revise"]))
+
+    pick_again = QwenImageApprovalOperator(
+        task_id="pick_again",
+        subject="Which of the revised images go into the campaign, too?",
+        images=revise.output["stored"],
+        minimum=0,
+        response_timeout=WAIT,
+    )
+
+    @task(trigger_rule="none_failed")
+    def approved(*rounds: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+        """Put together what was approved, in the first round and in the second."""
+        images = [image for of_round in rounds for image in of_round or ()]
+        if not images:
+            raise AirflowSkipException("No image was approved, so none is published.")
+        return images
 
     # Copied on the S3 server; its outlet tells Airflow, and so `announce_campaign`, where the manifest lies.
-    publish = QwenImageToS3Operator(
+    QwenImageToS3Operator(
         task_id="publish",
-        images=approved(store.output["stored"], pick.output),
+        images=approved(pick.output, pick_again.output),
         s3_prefix="s3://{{ params.bucket }}/published/{{ run_id }}/",
         outlets=[PUBLISHED],
     )
-
-    lay_out(store.output["stored"]) >> pick >> publish
 
 
 @dag(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "images"
+WANTED = bool(os.environ.get("PICTURES"))  # else a run leaves the documents as they are
 PATIENCE = 60.0
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DRIVER = ("chromedriver",)
@@ -35,7 +37,13 @@ HOW_TO_INSTALL = "The browser suite needs Chromium and its driver: apt-get insta
 _MOVING = (
     "return document.getAnimations().filter((it) => it.effect.getTiming().iterations !== Infinity).length"
 )
+_AXE = """const done = arguments[0];
+axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => done(violations
+  .filter(({impact}) => ["serious", "critical"].includes(impact))
+  .map(({id, nodes}) => ({id, nodes: nodes.map(({html}) => html.slice(0, 200))}))));"""
 _COLORS = 160  # of a picture: enough for screens, at a third of the bytes
+_FILM = (1020, 750)  # pixels of an animation
+_STEP = 1200  # milliseconds
 
 
 def installed() -> tuple[str, str] | None:
@@ -68,6 +76,7 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
         self.url = url
+        self._steps: list[Any] = []
 
     def close(self) -> None:
         """End the browser and its driver."""
@@ -152,10 +161,7 @@ class Browser:
             self.driver.switch_to.default_content()
 
     def picture(self, name: str) -> None:
-        """Keep what is seen, light and dark; Airflow is told of the theme as another window would."""
-        from PIL import Image
-
-        PICTURES.mkdir(parents=True, exist_ok=True)
+        """Show both themes, and keep what is seen where pictures are asked for; Airflow is told as another window would."""
         for theme in ("dark", "light"):
             self.driver.execute_script(
                 "localStorage.setItem('theme', arguments[0]);"
@@ -164,13 +170,44 @@ class Browser:
             )
             self.wait(lambda theme=theme: self._theme() == theme, f"the {theme} theme")
             self.wait(lambda: not self.driver.execute_script(_MOVING), "nothing to move")
-            shot = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
-            shot.quantize(_COLORS).save(PICTURES / f"{name}-{theme}.png", optimize=True)
+            if WANTED:
+                PICTURES.mkdir(parents=True, exist_ok=True)
+                self._seen().quantize(_COLORS).save(PICTURES / f"{name}-{theme}.png", optimize=True)
+
+    def film(self) -> None:
+        """Keep what is seen as a step of the animation, where pictures are asked for."""
+        if WANTED:
+            seen = self._seen()
+            seen.thumbnail(_FILM)
+            self._steps.append(seen.quantize(_COLORS))
+
+    def show(self, name: str) -> None:
+        """Make an animation of the steps."""
+        if self._steps:
+            first, *further = self._steps
+            timing = {"duration": _STEP, "loop": 0}
+            first.save(
+                PICTURES / f"{name}.gif", save_all=True, append_images=further, optimize=True, **timing
+            )
+            self._steps = []
+
+    def _seen(self) -> Any:
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
 
     def _theme(self) -> str:
         return str(
             self.driver.execute_script("return document.documentElement.className.match(/dark|light/)?.[0]")
         )
+
+    def barriers(self) -> list[str]:
+        """Return what axe finds on the page or in the frame that shuts somebody out: serious and critical only."""
+        from importlib.resources import files
+
+        self.driver.execute_script((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
+        found = self.driver.execute_async_script(_AXE)
+        return [f"{each['id']}: {node}" for each in found for node in each["nodes"]]
 
     def complaints(self) -> list[str]:
         """Return what the browser's console says of our pages that is not good."""

@@ -98,3 +98,59 @@ def test_a_poster_is_drawn_once_and_translated_for_each_market(
     }
     assert sizes == {(1104, 1472)}
     assert (simulator.state.posts, simulator.state.billed) == (5, 5)
+
+
+def assets(s3):
+    client = s3.client()
+    if "marketing-assets" not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket="marketing-assets")
+    return client
+
+
+def test_what_is_rejected_with_a_comment_is_edited_once_within_its_cost_and_asked_about_again(
+    run, rclone_s3, simulator, qwenimage_connection
+):
+    prices = {"wan2.6-t2i": 0.2, "qwen-image-edit-plus": 0.9, "currency": "CNY"}
+    qwenimage_connection("tokenhot", price_per_image=prices)
+    assets(rclone_s3)
+    dag, airflow = run("approve_campaign")
+
+    def ran(task_id, map_index=-1):
+        attempt = airflow.run(dag.task_dict[task_id], map_index=map_index)
+        assert attempt.error is None
+        return attempt
+
+    ran("generate")
+    drafts = [image["uri"] for image in ran("store").xcoms["stored"]]
+    assert ran("pick").state == "awaiting_input"
+    comments = {drafts[1]: "a blue mug", drafts[2]: "a red mug"}
+    airflow.answer(dag.task_dict["pick"], "Approve the chosen", approved=[drafts[0]], comments=comments)
+    ran("pick")
+    assert len(ran("wishes").result) == 2
+    revised = [uri for index in (0, 1) for uri in ran("revise", index).result]
+    assert ran("pick_again").state == "awaiting_input"
+    again = airflow.api.xcoms["pick_again", -1]["candidates"]
+    assert [(image["uri"], image["prompt"]) for image in again] == list(
+        zip(revised, comments.values(), strict=True)
+    )
+    airflow.answer(dag.task_dict["pick_again"], "Approve the chosen", approved=[revised[1]], comments={})
+    ran("pick_again")
+    ran("approved")
+    published = ran("publish")
+    assert [image["sha256"] for image in published.xcoms["stored"]] == [
+        image["sha256"]
+        for image in (*airflow.api.xcoms["pick", -1]["candidates"], *again)
+        if image["uri"] in (drafts[0], revised[1])
+    ]
+    assert (simulator.state.posts, simulator.state.billed) == (3, 6)
+
+
+def test_a_revision_above_its_cost_is_not_bought(run, rclone_s3, simulator, qwenimage_connection):
+    qwenimage_connection("tokenhot", price_per_image={"qwen-image-edit-plus": 1.1, "currency": "CNY"})
+    dag, airflow = run("approve_campaign")
+    assets(rclone_s3).put_object(Bucket="marketing-assets", Key="drafts/0.png", Body=picture(BLUE))
+    wish = {"images": ["s3://marketing-assets/drafts/0.png"], "prompt": "a blue mug"}
+    airflow.api.xcoms["wishes", -1] = {"return_value": [wish]}
+    attempt = airflow.run(dag.task_dict["revise"], map_index=0)
+    assert type(attempt.error).__name__ == "BudgetExceeded"
+    assert simulator.state.posts == 0

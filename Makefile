@@ -1,6 +1,6 @@
 # Needs Python 3.11 or later, make and a package index; uses uv when it is there.
 #
-#   make demo    prompts to images in a local S3, through Airflow and the simulator
+#   make demo    prompts to images in a local S3, through Airflow and the simulator; ARGS=--ui to see and approve them
 #   make test    the whole test suite
 #   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
 #   make test-scale   on PostgreSQL, Redis, two Celery workers and two triggerers, which are killed in turn: ten minutes
@@ -22,7 +22,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-e2e test-scale test-stores lint wheel floor bench clean
 
 demo: $(READY)
-	@$(RUN) -m demo
+	@$(RUN) -m demo $(ARGS)
 
 test: $(READY)
 	$(RUN) -m pytest -n 2 $(COVERAGE) $(ARGS)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_MODEL = "qwen-image-plus"
+# Of the examples' models, for costs on the pages and for max_cost; the simulator bills nobody.
+_PRICES = {
+    "price_per_image": {DEFAULT_MODEL: 0.2, "wan2.6-t2i": 0.2, "qwen-image-edit-plus": 0.2, "currency": "CNY"}
+}
 
 
 class HalfConfigured(ValueError):
@@ -74,6 +78,6 @@ def simulated(*, log: Path) -> Iterator[Gateway]:
     command = (sys.executable, "-m", "airflow_provider_qwenimage.simulator", "--port", "0", "--key", key)
     with service(command, ready=r"simulator ready on (http://127\.0\.0\.1:\d+)", log=log) as ready:
         # Its images lie on loopback, which is refused unless the connection allows it.
-        extra = {"gateway": "tokenhot", "model": DEFAULT_MODEL, "allow_private_hosts": True}
+        extra = {"gateway": "tokenhot", "model": DEFAULT_MODEL, "allow_private_hosts": True, **_PRICES}
         connection = _connection(key, f"{ready[1]}/tokenhot", **extra)
         yield Gateway("the simulator (as tokenhot)", DEFAULT_MODEL, billed=False, connection=connection)

@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,12 +51,14 @@ def service(
     ready: str,
     log: Path,
     environ: Mapping[str, str] | None = None,
+    inherit: bool = True,
     seconds: float = 30,
 ) -> Iterator[re.Match[str]]:
     """
     Run ``command`` while the block runs, and yield the match of ``ready`` in what it printed.
 
     :param ready: regular expression; its groups carry what the service chose itself, such as its port.
+    :param inherit: whether ``environ`` comes on top of this process's own environment, or is all there is.
     :param seconds: how long it may take to say so.
     :raises ServiceFailed: it ended or stayed silent.
     """
@@ -66,7 +70,7 @@ def service(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environ or {}), "PYTHONUNBUFFERED": "1"},
+            env={**(os.environ if inherit else {}), **(environ or {}), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
     try:
@@ -89,13 +93,28 @@ def _wait_for(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all it has started, also what left its group."""
+    family = _below(process.pid)  # noted before its head is gone
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
+    for each in family:
+        with suppress(psutil.NoSuchProcess):
+            each.terminate()
     try:
         process.wait(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    for left in psutil.wait_procs(family, timeout=PATIENCE)[1]:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def finish(command: Sequence[str], *, log: Path, environ: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 
+import psutil
 import pytest
 
 from demo import gateway, stored
@@ -16,11 +17,7 @@ from demo.processes import ServiceFailed, errors_in, finish, service
 
 
 def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def talks(*lines):
@@ -67,6 +64,27 @@ def test_a_service_that_ignores_being_asked_is_killed(tmp_path, monkeypatch):
     with service(stubborn, ready=r"ready (\d+)\n", log=tmp_path / "log") as ready:
         pid = int(ready[1])
     assert not is_running(pid)
+
+
+def test_what_a_service_has_started_ends_with_it_also_in_a_group_of_its_own(tmp_path):
+    starts = talks(
+        "import subprocess, sys",
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)",
+        "print('ready', child.pid)",
+        "time.sleep(60)",
+    )
+    with service(starts, ready=r"ready (\d+)\n", log=tmp_path / "log") as ready:
+        pid = int(ready[1])
+        assert is_running(pid)
+    assert not is_running(pid)
+
+
+def test_a_service_gets_no_more_than_it_is_given_where_that_is_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__PORT", "1")
+    tells = talks("print('ready', os.environ.get('AIRFLOW__API__PORT'), os.environ['OWN'])", "time.sleep(60)")
+    own = {"OWN": "yes"}
+    with service(tells, ready=r"ready (.+)\n", log=tmp_path / "log", environ=own, inherit=False) as ready:
+        assert ready[1] == "None yes"
 
 
 def test_a_service_that_ends_early_says_where_its_log_is(tmp_path):

@@ -59,7 +59,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _image(image: Mapping[str, Any], name: str, of: Mapping[str, Any]) -> str:
     # Relative, for Airflow's pages have a base: it holds behind a path in [api] base_url too.
-    return f"![{name}](qwenimage/image?{urlencode({**of, 'uri': image['uri']})})"
+    return f"![{name}](qwenimage/thumbnail?{urlencode({**of, 'uri': image['uri']})})"
 
 
 def _plain(text: object) -> str:

@@ -30,7 +30,7 @@ def test_labels_are_what_the_sheet_calls_its_images():
 def test_an_image_is_shown_through_airflow_by_the_task_that_stored_it():
     sheet = contact_sheet(stored("a"), **OF, map_index=2)
     address = sheet.partition("![Image 1](")[2].partition(")")[0]
-    assert urlsplit(address).path == "qwenimage/image"
+    assert urlsplit(address).path == "qwenimage/thumbnail"
     assert parse_qs(urlsplit(address).query) == {
         "dag_id": ["d"],
         "run_id": ["manual__2026-11-21T06:00:00+00:00"],

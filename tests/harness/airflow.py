@@ -176,9 +176,9 @@ class InMemoryAirflow:
         self.resume(task, event, map_index=map_index)
 
     def resume(self, task: Any, event: dict[str, Any], *, map_index: int = -1) -> None:
-        """Let a task that waits for a person go on with an event."""
+        """Let a task that waits for a person go on with an event; below Airflow 3.3 its trigger fires it."""
         row = self.row(task, map_index)
-        assert row.state == "awaiting_input", row.state
+        assert row.state in ("awaiting_input", "deferred"), row.state
         row.next_kwargs = {**(row.next_kwargs or {}), "event": serialize(event)}
         row.state = "scheduled"
 

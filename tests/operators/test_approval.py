@@ -252,6 +252,19 @@ def test_lists_of_mapped_tasks_are_flattened_and_an_image_is_asked_about_once():
     assert uris(airflow.api.xcoms["pick", -1]["candidates"]) == [URIS[0], URIS[1], URIS[3]]
 
 
+def test_below_airflow_3_3_it_waits_in_the_triggerer(monkeypatch):
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.AIRFLOW_V_3_3_PLUS", False)
+    airflow, task = InMemoryAirflow(), approval()
+    attempt = airflow.run(task)
+    assert (attempt.state, type(attempt.trigger).__name__) == ("deferred", "HITLTrigger")
+    airflow.resume(task, {"error": "Invalid input for param approved", "error_type": "validation"})
+    again = airflow.run(task)
+    assert again.state == "deferred"
+    assert "Invalid input" in again.xcoms["approval"]["refused"]
+    airflow.answer(task, CHOSEN, approved=[URIS[1]], comments={})
+    assert uris(airflow.run(task).result) == [URIS[1]]
+
+
 class Told(BaseNotifier):
     """Remembers of whom it was told."""
 

@@ -157,7 +157,7 @@ ANSWER = """
 globalThis.document = { baseURI: process.argv[3] };
 globalThis.location = new URL("gallery?dag_id=d&run_id=r&task_id=t&map_index=3", process.argv[3]);
 const { answer } = await import("./question.js");
-const asked = { params: { approved: { value: [] }, comments: { value: {} }, campaign: { value: "spring" } } };
+const asked = { params: { approved: { value: [] }, comments: { value: {} }, campaign: { value: "spring", schema: {} }, plain: 7 } };
 const said = await answer(asked, { approved: ["a"], comments: { b: "<b>x" } }).then(() => null, (error) => error.message);
 console.log(JSON.stringify(said));
 """
@@ -182,5 +182,5 @@ def test_an_answer_goes_to_airflow_and_its_refusal_is_told(script, served, statu
     assert (method, path) == ("PATCH", "/api/v2/dags/d/dagRuns/r/taskInstances/t/3/hitlDetails")
     assert body == {
         "chosen_options": [approval.CHOSEN],
-        "params_input": {"approved": ["a"], "comments": {"b": "<b>x"}, "campaign": "spring"},
+        "params_input": {"approved": ["a"], "comments": {"b": "<b>x"}, "campaign": "spring", "plain": 7},
     }

@@ -41,7 +41,7 @@ export function decided({ option, input }, uris) {
 
 /** Answer; what the author asks besides keeps its defaults. */
 export async function answer({ params }, { approved, comments }) {
-  const further = Object.entries(params).map(([name, param]) => [name, param?.value ?? null]);
+  const further = Object.entries(params).map(([name, param]) => [name, param?.schema ? param.value : param]); // plain below 3.1.3
   const input = { ...Object.fromEntries(further), approved, comments };
   try {
     await patch(path(), { chosen_options: [CHOSEN], params_input: input });

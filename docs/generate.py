@@ -1,7 +1,7 @@
 """
-Writes ``docs/models.md`` and ``docs/gateways.md`` from the TOML files; a test compares them.
+Writes the pages that come of data and sources: models, gateways, errors, configuration; a test compares them.
 
-Run ``python -m docs.generate`` after changing a row.
+Run ``python -m docs.generate`` after changing a row or a message.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from airflow_provider_qwenimage.catalog.models import OPERATIONS, models, source
 from airflow_provider_qwenimage.catalog.prices import listed_prices
 from airflow_provider_qwenimage.catalog.sizes import legal_sizes, resolve_size, squares
 from airflow_provider_qwenimage.models.requests import Size
+from docs.configuration_page import configuration_page
+from docs.errors_page import errors_page
 from docs.markdown import page, table
 
 if TYPE_CHECKING:
@@ -60,12 +62,18 @@ def gateways_page() -> str:
 
 def write(folder: Path = _DOCS) -> tuple[Path, ...]:
     """
-    Write both pages.
+    Write all of them.
 
     :return: where they are.
     """
-    pages = {folder / "models.md": models_page(), folder / "gateways.md": gateways_page()}
+    pages = {
+        folder / "models.md": models_page(),
+        folder / "gateways.md": gateways_page(),
+        folder / "errors.md": errors_page(),
+        folder / "reference" / "configuration.md": configuration_page(),
+    }
     for path, text in pages.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return tuple(pages)
 

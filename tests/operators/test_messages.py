@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from airflow_provider_qwenimage.defaults import DOCUMENTATION
 from airflow_provider_qwenimage.exceptions import NoConnection, TransferError
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageEditOperator, QwenImageGenerateOperator
@@ -172,7 +173,18 @@ def test_the_last_line_of_a_failed_task_is_the_advice(
     simulator.fault(fault, times=99)
     attempt = InMemoryAirflow().run(generate(conn_id, retries=retries))
     last = visible(capsys.readouterr().out)[-1]
+    told = f"{DOCUMENTATION}errors/#{type(attempt.error).__name__.lower()}"
+    assert f"[error    ] {attempt.error} {told} [airflow" in last
+
+
+def test_a_deployment_without_documentation_says_no_link(simulator, qwenimage_connection, capsys):
+    os.environ["AIRFLOW__QWENIMAGE__DOCUMENTATION_URL"] = ""
+    conn_id = qwenimage_connection("tokenhot")
+    simulator.fault("401")
+    attempt = InMemoryAirflow().run(generate(conn_id))
+    last = visible(capsys.readouterr().out)[-1]
     assert f"[error    ] {attempt.error}" in last
+    assert "errors/#" not in last
 
 
 def test_what_is_not_ours_is_not_said_again(simulator, capsys):

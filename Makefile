@@ -6,8 +6,10 @@
 #   make test-scale   on PostgreSQL, Redis, two Celery workers and two triggerers, which are killed in turn: ten minutes
 #   make test-stores   the other stores, with servers of Google's and Azure's, in an environment of its own: minutes
 #   make lint    ruff and mypy
-#   make wheel   build the wheel and check it, installed, in a clean environment
-#   make floor   the operators on the lowest versions the package declares, Airflow 3.1.0 among them: minutes
+#   make wheel   build source distribution and wheel, and check all that an index shows of them
+#   make matrix  the wheel alone and the operators on every Airflow and Python in tests/matrix/rows.toml: minutes a row
+#   make floor   its first row: the lowest versions the package declares, Airflow 3.1.0 among them
+#   make docs    the site, into site/; make docs ARGS=serve shows it
 #   make bench   what the provider costs against its alternatives, as ratios: about twelve minutes
 #   make bench ARGS=workers   a campaign on one Celery worker and on two, with PostgreSQL and Redis: ten minutes
 #   make clean   remove what the targets made
@@ -19,7 +21,7 @@ RUN := $(VENV)/bin/python
 COVERAGE := $(if $(MEASURE),--cov=airflow_provider_qwenimage --cov-branch --cov-report=term:skip-covered --cov-fail-under=90)
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-e2e test-scale test-stores lint wheel floor bench clean
+.PHONY: demo test test-e2e test-scale test-stores lint wheel matrix floor docs bench clean
 
 demo: $(READY)
 	@$(RUN) -m demo $(ARGS)
@@ -57,14 +59,23 @@ lint: $(READY)
 	$(RUN) -m mypy
 
 wheel: $(READY)
-	rm -rf dist
-	$(RUN) -m build --wheel --outdir dist .
-	$(RUN) tests/wheel/check_wheel.py dist/*.whl
+	$(RUN) tests/packages/check_packages.py
 
-# Python 3.11 or 3.12: Airflow 3.1.0 knows no later one.
-floor: $(READY)
-	@.ci/floor $(VENV)-floor
-	$(VENV)-floor/bin/python tests/floor/check_floor.py
+# ARGS names rows; a row whose Python is not to be had is skipped by name.
+matrix: $(READY)
+	$(RUN) -m build --wheel --installer uv --outdir dist/matrix .
+	$(RUN) tests/matrix/run_rows.py dist/matrix/*.whl $(ARGS)
+
+floor:
+	@$(MAKE) matrix ARGS=floor
+
+# Strict: a dead link, a page outside of the navigation and a reference to what is not there end it.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs $(or $(ARGS),build) --strict
+
+$(VENV)/.docs: $(READY)
+	@(uv pip install -q --python $(RUN) --group docs 2>/dev/null || $(RUN) -m pip install -q --group docs)
+	@touch $@
 
 # The compared libraries are added to .venv by the first run; uv or pip, as the bootstrap found them.
 bench: $(VENV)/.bench $(if $(findstring workers,$(ARGS)),$(VENV)/.scale)
@@ -76,7 +87,7 @@ $(VENV)/.bench: $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-floor $(VENV)-stores .demo dist .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-stores .demo dist site .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew when the dependencies or the version change; the stamp is written last.

@@ -18,7 +18,11 @@ _PROMPT_LENGTH = 160
 
 
 def labels(count: int) -> list[str]:
-    """Return what images are called on a sheet, in order: ``Image 1``, ``Image 2``, …; also options to choose from."""
+    """
+    Return what images are called on a sheet, in order: ``Image 1``, ``Image 2``, …; also options to choose from.
+
+    :param count: how many there are.
+    """
     return [f"Image {number}" for number in range(1, count + 1)]
 
 
@@ -37,6 +41,10 @@ def contact_sheet(
     The images are shown through Airflow itself, to whoever may read the XComs of the Dag: no link in it expires.
 
     :param stored: the XCom ``stored`` of the task instance that stored them, which the ids name.
+    :param dag_id: of its Dag.
+    :param run_id: of its run.
+    :param task_id: of its task.
+    :param map_index: its index, where the task is mapped.
     :param columns: images in a row.
     """
     of = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}

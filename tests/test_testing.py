@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,18 @@ def test_the_example_of_the_page_is_green_as_it_stands(tmp_path):
         text=True,
     )
     assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_a_gateway_and_a_bucket_are_one_command_away():
+    command = [sys.executable, "-m", "airflow_provider_qwenimage.testing", "--port", "0", "--s3-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        told = [serving.stdout.readline() for _ in range(3)]
+        exports = dict(re.match(r"export (\w+)='(.*)'\n", line).groups() for line in told[:2])
+        os.environ.update(exports)
+        attempt = drawn(persist_to="s3://marketing/first/")
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(60) == 0
+    assert attempt.state == "success", attempt.error
+    assert re.fullmatch(
+        r"Ready: a gateway on http://127.0.0.1:\d+ and the bucket s3://marketing; .*\n", told[2]
+    )

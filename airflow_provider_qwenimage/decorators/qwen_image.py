@@ -138,6 +138,7 @@ def qwen_image_task(
 
     :param python_callable: the function; omitted where the decorator is called with arguments.
     :param operation: ``generate``, ``edit``, ``sequence`` or ``translate``.
+    :param multiple_outputs: taken because Airflow gives it; the result is a list, whatever it says.
     :param kwargs: the arguments of that operator but ``prompt``; what the function returns overrides them.
     :raises ValueError: there is no such operation.
     :raises InvalidRequest: an argument is known to be wrong.

@@ -46,10 +46,10 @@ class QwenImageBatchOperator(ImageBaseOperator):
     :param max_images: refuse the batch before its first request when it asks for more.
     :param max_cost: refuse the batch before its first request when what is missing may cost more.
     :param on_error: ``fail`` begins nothing more after a failure; ``continue`` tries all and names the failures.
-        :param on_unknown_outcome: what is done about requests that may have been billed: ``fail``, ``resubmit``, or
+    :param on_unknown_outcome: what is done about requests that may have been billed: ``fail``, ``resubmit``, or
         ``find``, which asks the gateway once for the jobs of all of them.
-        :param provenance: ``keep`` marks of origin as they are, ``require`` one of each image, or ``label`` them.
-        :param resume: ``False`` lets a clear or another run pay anew; a retry never does.
+    :param provenance: ``keep`` marks of origin as they are, ``require`` one of each image, or ``label`` them.
+    :param resume: ``False`` lets a clear or another run pay anew; a retry never does.
     :param poll_interval: seconds between polls of a job.
     :param job_timeout: seconds since its submission after which a job is given up.
     """

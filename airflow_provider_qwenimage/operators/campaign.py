@@ -185,6 +185,7 @@ def qwen_image_campaign(
     work on them, on any executor and any number of workers; one task closes the set: one manifest, one list of URIs in
     row order, one usage, outlets. A retry or a new run pays only for what is missing, also after rows were added.
 
+    :param group_id: the name of the group, which its tasks begin with.
     :param requests: as ``QwenImageBatchOperator`` takes them.
     :param persist_to: ``s3://bucket/prefix/`` for everything; one campaign each, and the same one in each of its runs.
     :param shards: how many batches share the rows, at most; each has the concurrency and the rate of a batch.

@@ -51,11 +51,15 @@ class S3Server:
 
 
 @contextmanager
-def serving() -> Iterator[S3Server]:
-    """Serve S3 from memory on loopback while the block runs; it honours conditional writes."""
+def serving(*, port: int = 0) -> Iterator[S3Server]:
+    """
+    Serve S3 from memory on loopback while the block runs; it honours conditional writes.
+
+    :param port: 0 picks a free one.
+    """
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()

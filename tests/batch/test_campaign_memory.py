@@ -18,6 +18,7 @@ from airflow_provider_qwenimage.batch.closing import close
 from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.manifest import Manifest, Origin, StoredImage
 from airflow_provider_qwenimage.models.options import BatchOptions, CampaignOptions
+from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.s3 import S3
 
 prefix, folder, rows, *counts = json.loads(sys.argv[1])
@@ -37,11 +38,10 @@ def planned(place, count):
 
 def closed(place, plan):
     s3 = S3()
-    bucket, _, key = place.removeprefix("s3://").partition("/")
     for shard in plan.shards:
         facts = [{**image, "uri": f"{place}shards/{shard.name}/{n}.png", "index": n} for n in range(shard.images)]
         text = Manifest(images=tuple(StoredImage(**fact, prompt="a mug " * 20) for fact in facts)).dump()
-        s3.client.put_object(Bucket=bucket, Key=f"{key}shards/{shard.name}/manifest.json", Body=text)
+        Bucket(f"{place}shards/{shard.name}/", s3).put_text("manifest.json", text)
     return lambda: close(plan, CampaignOptions(persist_to=place), origin=Origin(), s3=s3)
 
 def peak(work):
@@ -61,13 +61,14 @@ print(json.dumps([peaks[count] for count in counts]))
 """
 
 
-@pytest.fixture
-def peaks(rclone_s3, qwenimage_connection, monkeypatch, tmp_path):
+@pytest.fixture(params=["s3", "file"])
+def peaks(request, rclone_s3, qwenimage_connection, monkeypatch, tmp_path):
     """Return the most that a plan and a close held of few shards, and of many."""
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", rclone_s3.connection)
-    rclone_s3.client().create_bucket(Bucket="memory")
+    rclone_s3.client().create_bucket(Bucket=f"memory-{request.param}")
     qwenimage_connection("tokenhot")
-    argument = json.dumps(["s3://memory/", str(tmp_path), ROWS, FEW, MANY])
+    prefix = {"s3": "s3://memory-s3/", "file": f"file://{tmp_path}/"}[request.param]
+    argument = json.dumps([prefix, str(tmp_path), ROWS, FEW, MANY])
     ran = subprocess.run([sys.executable, "-c", RUN, argument], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])

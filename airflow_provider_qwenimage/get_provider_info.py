@@ -11,7 +11,17 @@ from typing import Any
 
 _PACKAGE = "airflow_provider_qwenimage"
 _IMAGES = "Qwen Image"
-_GUIDES = ("generate", "edit", "sequence", "translate", "batch", "campaign", "decorator", "testing")
+_GUIDES = (
+    "generate",
+    "edit",
+    "sequence",
+    "translate",
+    "batch",
+    "campaign",
+    "approval",
+    "decorator",
+    "testing",
+)
 _S3 = "Amazon Simple Storage Service (S3)"  # the integration's name in the amazon provider
 
 # In the order of catalog/gateways.toml; a test compares them.

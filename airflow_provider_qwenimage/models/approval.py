@@ -33,14 +33,19 @@ class Limits:
         if self.maximum is not None and self.maximum < self.minimum:
             raise InvalidRequest("maximum", f"is {self.maximum}, below the minimum of {self.minimum}")
         if count == 0:
-            advice = "Nobody was asked. Check the task that should have stored them."
-            raise InvalidRequest("images", "are none", advice=advice)
+            raise InvalidRequest(
+                "images", "are none", advice="Nobody was asked. Check the task that should have stored them."
+            )
         if count > MOST_IMAGES:
-            advice = "Nobody was asked. Give them to several approvals."
-            raise InvalidRequest("images", f"are {count}: one approval takes {MOST_IMAGES}", advice=advice)
+            raise InvalidRequest(
+                "images",
+                f"are {count}: one approval takes {MOST_IMAGES}",
+                advice="Nobody was asked. Give them to several approvals.",
+            )
         if count < self.minimum:
-            advice = "Nobody was asked."
-            raise InvalidRequest("minimum", f"is {self.minimum}, and there are {count} images", advice=advice)
+            raise InvalidRequest(
+                "minimum", f"is {self.minimum}, and there are {count} images", advice="Nobody was asked."
+            )
 
     def hold(self, approved: int) -> None:
         """:raises InvalidRequest: so many may not be approved."""

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
 from airflow_provider_qwenimage.models.approval import ALL, ANSWERS, CHOSEN, NONE, Limits, decide
-from airflow_provider_qwenimage.operators.links import ImagesLink
+from airflow_provider_qwenimage.operators.links import DocumentationLink, ImagesLink
 from airflow_provider_qwenimage.operators.literals import refuse_mistakes
 from airflow_provider_qwenimage.redaction import redact
 
@@ -63,7 +63,7 @@ class QwenImageApprovalOperator(HITLOperator):
         "aws_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"images": "json"}
-    operator_extra_links = (ImagesLink(),)
+    operator_extra_links = (ImagesLink(), DocumentationLink())
     ui_color = "#f6e7d8"
 
     def __init__(

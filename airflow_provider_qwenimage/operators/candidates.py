@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_qwenimage.defaults import STORES
 from airflow_provider_qwenimage.exceptions import InvalidRequest
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ def candidates(images: Any, *, aws_conn_id: str | None) -> list[dict[str, Any]]:
     """
     Return image objects as the XCom key ``stored`` has them, in order and each URI once.
 
-    :param images: image objects, manifests (``{"uri": …}``, ``s3://…/manifest.json`` or the prefix it lies under), any
-        nesting of lists of them (mapped outputs included), or a template's text of one.
+    :param images: image objects, manifests (``{"uri": …}``, ``s3://…/manifest.json``, one of another store, or the
+        prefix it lies under), any nesting of lists of them (mapped outputs included), or a template's text of one.
     :raises InvalidRequest: naming the element that is neither.
     :raises TransferError: a manifest is gone or cannot be read.
     """
@@ -59,11 +60,8 @@ def _walk(value: Any, path: str, aws_conn_id: str | None) -> Iterator[dict[str, 
 def _is_manifest(value: Any) -> bool:
     if isinstance(value, Mapping):
         return set(value) == {"uri"}
-    return (
-        isinstance(value, str)
-        and value.strip().startswith("s3://")
-        and value.strip().endswith(("/", ".json"))
-    )
+    text = value.strip() if isinstance(value, str) else ""
+    return text.startswith(STORES) and text.endswith(("/", ".json"))
 
 
 def _stored(image: Mapping[str, Any], path: str) -> dict[str, Any]:

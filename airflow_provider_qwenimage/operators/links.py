@@ -83,6 +83,7 @@ _PAGES = {
     "QwenImageSequenceOperator": "sequence",
     "QwenImageTranslateOperator": "translate",
     "QwenImageBatchOperator": "batch",
+    "QwenImageApprovalOperator": "approval",
     "QwenImageToS3Operator": "transfer",
     "QwenImageGenerateOperator": "generate",
     "BaseOperator": "",

@@ -247,6 +247,13 @@ def test_a_manifest_that_is_gone_is_named_and_nobody_is_asked(manifest):
     assert airflow.api.questions == {}
 
 
+def test_a_manifest_in_another_store_is_read_there(tmp_path):
+    listed = Manifest(images=tuple(StoredImage.model_validate(image) for image in IMAGES))
+    (tmp_path / "manifest.json").write_bytes(listed.dump())
+    airflow = asked(approval(f"file://{tmp_path}/"))
+    assert uris(airflow.api.xcoms["pick", -1]["candidates"]) == URIS
+
+
 def test_lists_of_mapped_tasks_are_flattened_and_an_image_is_asked_about_once():
     airflow = asked(approval([IMAGES[:2], None, [IMAGES[1], IMAGES[3]]]))
     assert uris(airflow.api.xcoms["pick", -1]["candidates"]) == [URIS[0], URIS[1], URIS[3]]

@@ -20,6 +20,7 @@ _GUIDES = (
     "campaign",
     "approval",
     "decorator",
+    "agents",
     "testing",
 )
 _S3 = "Amazon Simple Storage Service (S3)"  # the integration's name in the amazon provider
@@ -247,7 +248,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "connection-types": [_CONNECTION],
-        "hooks": [{"integration-name": _IMAGES, "python-modules": [f"{_PACKAGE}.hooks.qwenimage"]}],
+        "hooks": [
+            {
+                "integration-name": _IMAGES,
+                "python-modules": [f"{_PACKAGE}.hooks.qwenimage", f"{_PACKAGE}.hooks.agent"],
+            }
+        ],
         "operators": [
             {
                 "integration-name": _IMAGES,

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,6 @@ def having(*kinds):
 
 def surroundings():
     """The names that a page takes as imported by the pages before it."""
-    from airflow.providers.standard.operators.hitl import HITLOperator
-
     from airflow_provider_qwenimage.operators import batch, qwenimage
     from airflow_provider_qwenimage.transfers import qwenimage_to_s3
 
@@ -51,11 +50,12 @@ def surroundings():
     ours = {
         name: each for module in modules for name, each in vars(module).items() if name.startswith("Qwen")
     }
-    return {**ours, "DAG": DAG, "Asset": Asset, "task": task, "HITLOperator": HITLOperator}
+    return {**ours, "DAG": DAG, "Asset": Asset, "task": task, "timedelta": timedelta}
 
 
 def tasks_before():
     """The tasks that a block goes on from."""
+    from airflow_provider_qwenimage.operators.approval import QwenImageApprovalOperator
     from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
     from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
 
@@ -71,7 +71,8 @@ def tasks_before():
     store = QwenImageToS3Operator(
         task_id="stored_before", images=draw.output, s3_prefix="s3://bucket/before/"
     )
-    return {"draw": draw, "store": store, "products": products, "report": report}
+    pick = QwenImageApprovalOperator(task_id="picked_before", subject="Which?", images=store.output["stored"])
+    return {"draw": draw, "store": store, "pick": pick, "products": products, "report": report}
 
 
 @pytest.mark.parametrize("page", having("python"))

@@ -114,17 +114,20 @@ def _unreachable(root: str, error: Exception) -> TransferError:
     scheme, _, bucket = root.partition("://")
     conn_id = bucket.rpartition("@")[0]
     if isinstance(error, ImportError) or "No filesystem registered" in str(error):
-        what = f"{scheme}:// is not known on this worker: {redact(error)}"
-        advice = f"Install airflow-provider-qwenimage[{_INSTALLED_BY[scheme]}] there."
+        refused = TransferError(
+            f"{scheme}:// is not known on this worker: {redact(error)}",
+            advice=f"Install airflow-provider-qwenimage[{_INSTALLED_BY[scheme]}] there.",
+        )
     elif isinstance(error, AirflowNotFoundException):
-        what = f"There is no connection {conn_id!r}, which {root}/ names"
-        advice = f"Create it in Airflow, or name another one: {scheme}://conn_id@bucket/path/."
+        refused = TransferError(
+            f"There is no connection {conn_id!r}, which {root}/ names",
+            advice=f"Create it in Airflow, or name another one: {scheme}://conn_id@bucket/path/.",
+        )
     else:
         return TransferError(
             f"{root}/ cannot be connected to: {type(error).__name__}: {redact(error, limit=200)}",
             advice=f"Check the connection {conn_id!r}." if conn_id else "Check the worker's own credentials.",
         )
-    refused = TransferError(what, advice=advice)
     refused.final = True
     return refused
 

@@ -245,6 +245,7 @@ def test_five_hundred_images_are_drawn_as_they_are_looked_at(airflow, browser, r
     many[:3] = [
         {**image, "origin": origin} for image, origin in zip(many, (signed, signed, None), strict=False)
     ]
+    many[7] |= {"labels": {"sku": "A/1 🦊", "note": "x" * 3000}}
     path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/publish/xcomEntries"
     airflow.call("POST", path, json={"key": "stored", "value": many, "map_index": -1})
     browser.open(page(run, "publish", "plugin/qwenimage"))
@@ -274,6 +275,19 @@ def test_what_has_no_mark_of_origin_is_found_among_them(browser):
         browser.see("500 images")
         browser.find("#filter").send_keys("c2pa")
         browser.see("2 of 500 images")
+    assert browser.complaints() == []
+
+
+def test_an_author_finds_an_image_by_a_name_of_its_own(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    with browser.frame():
+        browser.find("#filter").send_keys(Keys.CONTROL, "a")
+        browser.find("#filter").send_keys("a/1")
+        browser.see("1 of 500 images")
+        names = browser.driver.find_elements("css selector", "#grid .labels span")
+        assert [each.text for each in names] == ["sku: A/1 🦊", f"note: {'x' * 3000}"]
+    browser.picture("gallery-labels")
     assert browser.complaints() == []
 
 

@@ -102,9 +102,15 @@ class Asking:
             return entry.generation
         if entry and entry.state == "submitted" and entry.job:
             async with self._pace.seat():
-                with self._clients.least_busy() as client:
-                    return self._delivered(item, await self._wait(client, entry.job))
+                return await self._of(item, entry.job)
         return await self._bought(item)
+
+    async def _of(self, item: Item, outcome: Generation | Job) -> Generation:
+        """Wait for a job; what has come already is returned as it is."""
+        if not isinstance(outcome, Job):
+            return outcome
+        with self._clients.least_busy() as client:
+            return self._delivered(item, await self._wait(client, outcome))
 
     def _delivered(self, item: Item, generation: Generation) -> Generation:
         """Note it before the place is free, so that no more intents are open than requests may be under way."""
@@ -116,26 +122,31 @@ class Asking:
         place: Place | None = None
         for attempt in count(1):
             began = asyncio.get_running_loop().time()
-            try:
-                # A refusal of the rate ends at the turn's own exit: it comes again, in its place in the line.
-                async with self._pace.seat(), AsyncExitStack() as under_way:
-                    planned, turn = await self._turn(item, place, under_way)
-                    place, began = turn.place, asyncio.get_running_loop().time()
-                    generation = await self._asked(item, planned, turn)
-                    self._pace.ease()
-                    return self._delivered(item, generation)
+            async with self._pace.seat():
+                try:
+                    # A refusal of the rate ends at the turn's own exit: it comes again, in its place in the line.
+                    async with AsyncExitStack() as under_way:
+                        planned, turn = await self._turn(item, place, under_way)
+                        place, began = turn.place, asyncio.get_running_loop().time()
+                        await self._asked(item, planned, turn)
+                except (TemporaryRefusal, GatewayUnreachable) as problem:
+                    self._brake(problem, attempt, began)
+                    continue
                 place = turn.place
-            except (TemporaryRefusal, GatewayUnreachable) as problem:
-                most = _CONNECTS if isinstance(problem, GatewayUnreachable) else REFUSALS
-                if (
-                    not getattr(problem, "resend", True)
-                    or getattr(problem, "throttled", False)
-                    or attempt >= most
-                ):
-                    raise
-                asked = getattr(problem, "retry_after", None)
-                self._pace.brake(began, retry_after=asked, cause=redact(problem.what))
+                # A job's turn is over: it holds its seat itself, until its end.
+                if turn.outcome is not None:
+                    self._pace.ease()
+                    return await self._of(item, turn.outcome)
         raise AssertionError  # pragma: no cover - count() does not end
+
+    def _brake(self, problem: TemporaryRefusal | GatewayUnreachable, attempt: int, began: float) -> None:
+        """Hold the batch back before the next attempt; raise the problem where there is none."""
+        most = _CONNECTS if isinstance(problem, GatewayUnreachable) else REFUSALS
+        throttled = getattr(problem, "throttled", False)
+        if not getattr(problem, "resend", True) or throttled or attempt >= most:
+            raise problem
+        asked = getattr(problem, "retry_after", None)
+        self._pace.brake(began, retry_after=asked, cause=redact(problem.what))
 
     async def _turn(self, item: Item, place: Place | None, under_way: AsyncExitStack) -> tuple[Plan, Turn]:
         """
@@ -152,7 +163,7 @@ class Asking:
             await under_way.enter_async_context(turn)
         return planned, turn
 
-    async def _asked(self, item: Item, planned: Plan, turn: Turn) -> Generation:
+    async def _asked(self, item: Item, planned: Plan, turn: Turn) -> None:
         """Send a request once, with its intent in the journal."""
         if self._pace.closed:
             raise asyncio.CancelledError
@@ -167,10 +178,9 @@ class Asking:
             raise asyncio.CancelledError
         try:
             with self._clients.least_busy() as client:
-                return await self._paid(client, item, planned, turn)
+                await self._paid(client, item, planned, turn)
         except (TemporaryRefusal, GatewayUnreachable) as problem:
-            if not isinstance(turn.outcome, Job):
-                self._refused(item, problem.what)
+            self._refused(item, problem.what)
             raise
 
     def _refused(self, item: Item, reason: str) -> None:
@@ -193,13 +203,13 @@ class Asking:
         planned = calls.plan(self._settings, request.model_copy(update={"images": images}), inline=True)
         return calls.spelled(planned)
 
-    async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan, turn: Turn) -> Generation:
+    async def _paid(self, client: AsyncHttpClient, item: Item, planned: Plan, turn: Turn) -> None:
         key = self._keys.value(self._journal.entries[item.position]) if self._keys else None
         outcome = await calls.sent(client, self._settings, planned, turn, key=key, patience=_ONCE)
-        if not isinstance(outcome, Job):
-            return outcome
-        self._journal.note(Entry(position=item.position, state="submitted", job=outcome))
-        return await self._wait(client, outcome)
+        if isinstance(outcome, Job):
+            self._journal.note(Entry(position=item.position, state="submitted", job=outcome))
+        else:
+            self._delivered(item, outcome)
 
     async def _wait(self, client: AsyncHttpClient, job: Job) -> Generation:
         return await waiting.await_job(

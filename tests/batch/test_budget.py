@@ -10,6 +10,7 @@ from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook
 from airflow_provider_qwenimage.models.manifest import Origin
 from airflow_provider_qwenimage.models.options import BatchOptions
 from batch.conftest import prompts
+from harness import InMemoryAirflow
 
 DEFAULTS = {"model": "qwen-image-plus"}
 PRICED = {"price_per_image": {"qwen-image-plus": 1, "currency": "CNY"}}
@@ -57,3 +58,36 @@ def test_a_request_paid_again_has_to_be_paid_of_the_same_money(begin, gateway):
     (failed,) = verdict.failed.values()
     assert isinstance(failed.error, BudgetExceeded)
     assert gateway.state.billed == 2
+
+
+def test_a_job_that_is_over_holds_no_seat_and_no_money(in_redis, batch, gateway):
+    gateway.state.settings.job_seconds = 0.05
+    gateway.fault("job_failed", match="product 1")
+    extra = {**PRICED, "budget": {"per_day": 9}, "limits": {"concurrency": 2}}
+    task = batch(
+        prompts(3), gateway="dashscope", extra=extra, poll_interval=0.05, on_error="continue", retries=0
+    )
+
+    assert InMemoryAirflow().run_to_end(task).state == "success"
+
+    client = in_redis.client()
+    assert list(client.scan_iter("*seats*")) == []
+    (counter,) = client.scan_iter("*spent*")
+    assert int(client.get(counter)) == 2_000_000
+    assert gateway.state.billed == 2
+
+
+def test_jobs_of_a_batch_wait_for_seats_and_not_for_those_that_are_over(batch, gateway, monkeypatch):
+    # A seat that nobody gives back comes free after three minutes.
+    monkeypatch.setenv("AIRFLOW__QWENIMAGE__LONGEST_WAIT", "30")
+    gateway.state.settings.job_seconds = 0.05
+    task = batch(
+        prompts(4),
+        gateway="dashscope",
+        extra={"limits": {"concurrency": 1}},
+        poll_interval=0.05,
+        max_concurrency=4,
+    )
+
+    assert InMemoryAirflow().run_to_end(task).state == "success"
+    assert gateway.state.billed == 4

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
 from airflow_provider_qwenimage.testing import plugin
@@ -118,16 +119,22 @@ def test_the_example_of_the_page_is_green_as_it_stands(tmp_path):
     assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
-def test_a_gateway_and_a_bucket_are_one_command_away():
+def test_the_page_start_leads_to_an_image(tmp_path):
+    """Its command, the lines it prints and its Dag; Airflow's own pages are looked at by tests/browser."""
+    page = PAGE.with_name("index.md").read_text()
+    assert "\npython -m airflow_provider_qwenimage.testing\n" in page
+    ((name, text),) = re.findall(r"^```python\n# (\S+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / Path(name).name).write_text(text)
     command = [sys.executable, "-m", "airflow_provider_qwenimage.testing", "--port", "0", "--s3-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         told = [serving.stdout.readline() for _ in range(3)]
-        exports = dict(re.match(r"export (\w+)='(.*)'\n", line).groups() for line in told[:2])
-        os.environ.update(exports)
-        attempt = drawn(persist_to="s3://marketing/first/")
+        os.environ.update(re.match(r"export (\w+)='(.*)'\n", line).groups() for line in told[:2])
+        (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()
+        attempt = InMemoryAirflow(dag_id=dag.dag_id).run_to_end(dag.task_dict["draw"])
         serving.send_signal(signal.SIGINT)
         assert serving.wait(60) == 0
     assert attempt.state == "success", attempt.error
-    assert re.fullmatch(
-        r"Ready: a gateway on http://127.0.0.1:\d+ and the bucket s3://marketing; .*\n", told[2]
-    )
+    assert [uri.startswith("s3://marketing/first/") for uri in attempt.result] == [True, True]
+    shown = re.search(r"^```text\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[1].splitlines()
+    assert [line.partition("=")[0] for line in shown[:2]] == [line.partition("=")[0] for line in told[:2]]
+    assert re.sub(r"\d{4,}", "8700", told[2]).strip() == shown[2]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Licences whose terms everything under Apache-2.0 may be installed beside; a new one is looked at before it is added.
 KNOWN = re.compile(
-    r"Apache|BSD|MIT|ISC|PSF|Python-2\.0|Python Software Foundation|MPL|Mozilla|HPND|Unlicense|CC0|0BSD|Zlib|LGPL|Lesser General",
+    r"Apache|BSD|MIT|ISC|Artistic|PSF|Python-2\.0|Python Software Foundation|MPL|Mozilla|HPND|Unlicense|CC0|0BSD|Zlib|LGPL|Lesser General",
     re.IGNORECASE,
 )
 # What the metadata does not say, or leaves to choose; looked at in the version named.

@@ -6,6 +6,7 @@ Runs the benchmarks side by side and prints the ratios.
     make bench ARGS=mapped                  500 requests as a batch and as mapped tasks on a real Airflow: half an hour
     make bench ARGS=account                 one key in many processes, against its limits: six minutes
     make bench ARGS=workers                 a campaign in one shard and in four, on two Celery workers: ten minutes
+    make bench ARGS=pages                   the plugin's pages in Chromium, beside Airflow's own: five minutes
     BENCH_ROUNDS=1 make bench               a quick look
 
 BENCH_AIOBOTOCORE names a Python with aiobotocore, which cannot live beside the boto3 of the amazon provider.
@@ -26,6 +27,7 @@ from benchmarks.labels import label
 from benchmarks.measuring import ROUNDS, environ, rounds, servers, table
 from benchmarks.on_airflow import mapped
 from benchmarks.on_workers import workers
+from benchmarks.pages import pages, thumbnails
 from demo.local_s3 import rclone_program
 
 if TYPE_CHECKING:
@@ -223,9 +225,23 @@ def machine() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (imports, generate, copy, memory, batch, growth, label, campaign, mapped, account, workers)
+    for each in (
+        imports,
+        generate,
+        copy,
+        memory,
+        batch,
+        growth,
+        label,
+        campaign,
+        thumbnails,
+        mapped,
+        account,
+        workers,
+        pages,
+    )
 }
-ALONE = ("mapped", "account", "workers")  # minutes each, and servers of their own
+ALONE = ("mapped", "account", "workers", "pages")  # minutes each, and servers of their own
 
 
 def main() -> None:

@@ -58,9 +58,15 @@ def test_every_kind_of_image_becomes_a_small_one(kind):
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P", "1", "I;16"])
 def test_what_is_transparent_stays_so(mode):
     out = io.BytesIO()
-    Image.new(mode, (800, 800)).save(out, "PNG")
+    Image.new(mode, (1328, 1328)).save(out, "PNG")
     small = opened(maker.thumbnail(out.getvalue()))
     assert (small.mode, small.format) == (("RGBA", "WEBP") if mode.endswith("A") else (small.mode, "JPEG"))
+
+
+def test_grey_of_16_bits_keeps_its_brightness():
+    out = io.BytesIO()
+    Image.new("I;16", (1328, 1328), 0x8000).save(out, "PNG")
+    assert opened(maker.thumbnail(out.getvalue())).getpixel((7, 7)) in range(126, 131)
 
 
 def test_a_picture_stands_as_its_camera_was_held():

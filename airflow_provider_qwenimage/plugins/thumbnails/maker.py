@@ -36,11 +36,22 @@ def thumbnail(whole: bytes) -> bytes:
         with Image.open(io.BytesIO(whole), formats=_FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 return b""
-            image.thumbnail((SIDE, SIDE), reducing_gap=2.0)
-            return _encoded(ImageOps.exif_transpose(image))
+            small = _averageable(image)
+            # Whole pixels are averaged first, down to nearly the size: half the time of the finer way.
+            small.thumbnail((SIDE, SIDE), reducing_gap=1.0)
+            return _encoded(ImageOps.exif_transpose(small))
     # Whatever a decoder stumbles over: the image is shown as it is.
     except Exception:  # noqa: BLE001
         return b""
+
+
+def _averageable(image: Any) -> Any:
+    """Return an image whose pixels are colours of eight bits, which can be averaged; most are."""
+    if image.mode.startswith("I"):  # 16 bits of grey
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in ("P", "PA", "1"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image
 
 
 def _encoded(image: Any) -> bytes:

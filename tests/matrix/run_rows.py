@@ -110,7 +110,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     heads = [head for head in next(iter(rows.values())) if head not in ("Dags", "faults", "wrong")]
     lines = [["row", *heads, "tried"], ["---"] * (len(heads) + 2)]
     for name, facts in rows.items():
-        told = [{True: "yes", False: "no"}.get(facts[head], str(facts[head])) for head in heads]
+        told = [{"True": "yes", "False": "no"}.get(str(facts[head]), str(facts[head])) for head in heads]
         lines.append([name, *told, f"{facts['Dags']} Dags, {facts['faults']} faults"])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -91,7 +91,10 @@ class Browser:
         waiting = WebDriverWait(
             self.driver, PATIENCE, 0.2, (StaleElementReferenceException, WebDriverException, IndexError)
         )
-        return waiting.until(lambda _: find(), f"did not see {what}: {self.text()[-1500:]}")
+        try:
+            return waiting.until(lambda _: find())
+        except TimeoutException as error:
+            raise TimeoutException(f"did not see {what}: {self.text()[-1500:]}") from error
 
     def text(self) -> str:
         """Return what can be read on the page."""

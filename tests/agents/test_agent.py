@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -20,6 +21,16 @@ from harness import InMemoryAirflow
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "agent_illustrates.py"
 TOOLS = ["draw_images", "edit_images"]
 PRICED = {"model": "qwen-image-plus", "price_per_image": {"qwen-image-plus": 0.2, "currency": "CNY"}}
+
+
+@pytest.fixture(autouse=True)
+def _loop():
+    """The event loop that ``run_sync`` of an agent takes, and would otherwise make and leave open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 class Script:

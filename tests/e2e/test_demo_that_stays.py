@@ -23,7 +23,12 @@ def demo(tmp_path):
     told = tmp_path / "told"
     with told.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "demo", "--ui"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, "-u", "-m", "demo", "--ui"],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A shell lets what it runs in the background ignore Ctrl-C, and the tests may be that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         )
     yield process, told
     if process.poll() is None:

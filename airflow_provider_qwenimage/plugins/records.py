@@ -86,8 +86,11 @@ class Records:
         now = time.monotonic()
         until, recorded = self._kept.get(instance, (0.0, None))
         if recorded is None or until < now or (uri is not None and recorded.images.get(uri) is None):
-            recorded = await _read(instance, api, known=recorded)
-            self._keep(instance, recorded)
+            fields = await _rendered(instance, api)
+            recorded = await _read(instance, api, fields or {}, known=recorded)
+            # Who may read XComs only does not see them; what is told without them is nothing to tell others.
+            if fields is not None:
+                self._keep(instance, recorded)
         return recorded
 
     async def asks(self, instance: Instance, api: RestApi) -> bool:
@@ -106,12 +109,13 @@ class Records:
         return sum(len(recorded.images) for _, recorded in self._kept.values())
 
 
-async def _read(instance: Instance, api: RestApi, *, known: Recorded | None) -> Recorded:
+async def _read(
+    instance: Instance, api: RestApi, fields: dict[str, Any], *, known: Recorded | None
+) -> Recorded:
     stored = await _xcom(instance, "stored", api)
     manifest = await _xcom(instance, "manifest", api)
     named = manifest.get("uri") if isinstance(manifest, dict) else None
     uri = str(named) if _is_text(named) else None
-    fields = await _rendered(instance, api)
     aws_conn_id = _aws_conn_id(fields)
     if not isinstance(stored, list) and uri is None:
         stored = await _xcom(instance, "candidates", api)  # what an approval asks about
@@ -164,10 +168,16 @@ async def _xcom(instance: Instance, key: str, api: RestApi) -> Any:
         return None
 
 
-async def _rendered(instance: Instance, api: RestApi) -> dict[str, Any]:
-    """Return the task's arguments as they were rendered; Airflow keeps them for the latest runs only."""
+async def _rendered(instance: Instance, api: RestApi) -> dict[str, Any] | None:
+    """
+    Return the task's arguments as they were rendered, ``None`` where the user may not read task instances.
+
+    Airflow keeps them for the latest runs only.
+    """
     mapped = (str(instance.map_index),) if instance.map_index >= 0 else ()
-    details = await api.get(*instance.path, *mapped) or {}
+    details = await api.get(*instance.path, *mapped)
+    if details is None:
+        return None
     fields = details.get("rendered_fields")
     return fields if isinstance(fields, dict) else {}
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_qwenimage.plugins import access
-from plugins.people import BEN
+from plugins.people import ANNA, BEN, CLEO
 
 PREFIX = "gallery/batch/"
 
@@ -111,6 +111,11 @@ def test_an_image_elsewhere_that_a_journal_names_is_left_out(anna, unfinished, r
 def test_it_is_for_who_may_read_the_dag(as_user, unfinished):
     assert as_user(BEN).get("/qwenimage/unfinished", params=unfinished).status_code == 403
     assert as_user(None).get("/qwenimage/unfinished", params=unfinished).status_code == 401
+
+
+def test_who_may_read_xcoms_only_hides_it_from_nobody(as_user, unfinished):
+    for user, status in ((CLEO, 404), (ANNA, 200)):
+        assert as_user(user).get("/qwenimage/unfinished", params=unfinished).status_code == status
 
 
 def test_a_task_without_a_journal_has_none(anna, shown):

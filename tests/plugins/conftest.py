@@ -42,6 +42,28 @@ class Shown(NamedTuple):
         }
         return {name: value for name, value in {**first, **changed}.items() if value is not None}
 
+    def zipped(self, **changed: Any) -> dict[str, Any]:
+        """Return what names all images of the run, for one zip."""
+        folder = self.stored[0]["uri"].rpartition("/")[0] + "/"
+        names = "/".join(image["uri"].rpartition("/")[2] for image in self.stored)
+        return self.query(uri=None, **{"map_index": -1, "folder": folder, "names": names, **changed})
+
+    def foreign_uris(self, other: str) -> list[str]:
+        """Return what the task did not record, ``other`` being an image of another Dag."""
+        first = self.stored[0]["uri"]
+        return [
+            other,
+            "s3://gallery/pictures/manifest.json",
+            "s3://elsewhere/x.png",
+            first + "x",
+            first.replace("s3://", "http://"),
+            first.replace("/pictures/", "/pictures/../secrets/"),
+            "http://169.254.169.254/latest/meta-data/",
+            "file:///etc/passwd",
+            "/etc/passwd",
+            "",
+        ]
+
 
 @pytest.fixture(scope="session")
 def environ(rclone_s3: LocalS3) -> Iterator[dict[str, str]]:

@@ -12,13 +12,6 @@ from plugins.conftest import look_up
 from plugins.people import BEN
 
 
-def asked(shown, **changed):
-    folder = shown.stored[0]["uri"].rpartition("/")[0] + "/"
-    names = "/".join(image["uri"].rpartition("/")[2] for image in shown.stored)
-    whole = {"map_index": -1, "folder": folder, "names": names, **changed}
-    return shown.query(uri=None, **whole)
-
-
 def unpacked(answer):
     return zipfile.ZipFile(io.BytesIO(answer.content))
 
@@ -29,7 +22,7 @@ def bytes_of(shown, image):
 
 
 def test_the_images_are_in_it_byte_for_byte_and_not_compressed(anna, shown):
-    answer = anna.get("/qwenimage/zip", params=asked(shown))
+    answer = anna.get("/qwenimage/zip", params=shown.zipped())
     assert answer.headers["content-type"] == "application/zip"
     assert answer.headers["content-disposition"].startswith('attachment; filename="pictures-')
     archive = unpacked(answer)
@@ -41,7 +34,7 @@ def test_the_images_are_in_it_byte_for_byte_and_not_compressed(anna, shown):
 
 
 def test_images_of_several_tasks_lie_in_folders_and_none_hides_another(anna, shown):
-    query = asked(shown)
+    query = shown.zipped()
     twice = {name: [query[name]] * 2 for name in ("task_id", "map_index", "folder", "names")}
     names = unpacked(anna.get("/qwenimage/zip", params={**query, **twice})).namelist()
     assert len(set(names)) == 2 * len(shown.stored)
@@ -56,7 +49,7 @@ def test_what_is_gone_is_named_in_the_zip(anna, shown):
     content, metadata = kept["Body"].read(), kept["Metadata"]
     client.delete_object(Bucket=bucket, Key=key)
     try:
-        archive = unpacked(anna.get("/qwenimage/zip", params=asked(shown)))
+        archive = unpacked(anna.get("/qwenimage/zip", params=shown.zipped()))
     finally:
         client.put_object(Bucket=bucket, Key=key, Body=content, Metadata=metadata, ContentType="image/png")
     assert image["uri"] in archive.read("missing.txt").decode()
@@ -66,7 +59,7 @@ def test_what_is_gone_is_named_in_the_zip(anna, shown):
 def test_one_that_was_not_recorded_and_nothing_is_served(anna, shown):
     other = look_up(anna, "secrets", shown.s3).stored[0]["uri"]
     prefix, _, name = other.rpartition("/")
-    own = asked(shown)
+    own = shown.zipped()
     for changed in (
         {"names": own["names"] + "/manifest.json"},
         {"names": own["names"] + "//"},
@@ -82,16 +75,16 @@ def test_one_that_was_not_recorded_and_nothing_is_served(anna, shown):
 
 
 def test_a_zip_has_an_end(anna, shown):
-    query = asked(shown, names="/".join(["x.png"] * (MOST + 1)))
+    query = shown.zipped(names="/".join(["x.png"] * (MOST + 1)))
     assert anna.get("/qwenimage/zip", params=query).status_code == 422
-    uneven = {**asked(shown), "folder": ["a", "b"]}
+    uneven = {**shown.zipped(), "folder": ["a", "b"]}
     assert anna.get("/qwenimage/zip", params=uneven).status_code == 422
 
 
 def test_a_zip_is_for_who_may_read_the_dag(as_user, anna, shown):
     secrets = look_up(anna, "secrets", shown.s3)
-    assert as_user(BEN).get("/qwenimage/zip", params=asked(secrets)).status_code == 403
-    assert as_user(None).get("/qwenimage/zip", params=asked(shown)).status_code == 401
+    assert as_user(BEN).get("/qwenimage/zip", params=secrets.zipped()).status_code == 403
+    assert as_user(None).get("/qwenimage/zip", params=shown.zipped()).status_code == 401
 
 
 @pytest.mark.parametrize(

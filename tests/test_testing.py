@@ -126,7 +126,14 @@ def test_the_page_start_leads_to_an_image(tmp_path):
     ((name, text),) = re.findall(r"^```python\n# (\S+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / Path(name).name).write_text(text)
     command = [sys.executable, "-m", "airflow_provider_qwenimage.testing", "--port", "0", "--s3-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it runs in the background ignore Ctrl-C, and the tests may be that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it only sets that
+    ) as serving:
         told = [serving.stdout.readline() for _ in range(3)]
         os.environ.update(re.match(r"export (\w+)='(.*)'\n", line).groups() for line in told[:2])
         (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()

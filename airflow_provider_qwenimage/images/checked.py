@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 _KNOWN_HEAD_BYTES = 64 * 1024  # holds the size of an image in most formats
 _BLOCK_BYTES = MIB // 2
-_MOST_MANIFEST = 944 * 1024  # bytes that c2pa-python is given: it takes up to 16 times as much memory
+_MOST_MANIFEST = 928 * 1024  # bytes that c2pa-python is given: it takes up to 16 times as much memory
 _MEMORY_BYTES = 4 * MIB  # an image above this waits on disk, so memory stays bounded by the number of threads
 
 

@@ -149,8 +149,8 @@ MARKS = {
     "labels of numbers": lambda: text_png(*repeat(b"AIGC\0[" + b"1," * (LARGE // 2), 6), kind=b"tEXt"),
     "exif in a ring": lambda: exif(4000, 8),
     "exif without an end": lambda: exif(4000, 2**32 - 1),
-    "a manifest of boxes": lambda: manifest(filled(struct.pack(">I4s", 8, b"free"), size=944 * 1024 - 300)),
-    "a manifest of lists": lambda: manifest(box(b"cbor", b"\x81" * (944 * 1024 - 300))),
+    "a manifest of boxes": lambda: manifest(filled(struct.pack(">I4s", 8, b"free"), size=928 * 1024 - 300)),
+    "a manifest of lists": lambda: manifest(box(b"cbor", b"\x81" * (928 * 1024 - 300))),
     "boxes in boxes": lambda: text_png(filled(struct.pack(">I4s", SIZE, b"jumb")), kind=b"caBX"),
 }  # fmt: skip
 

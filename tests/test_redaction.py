@@ -5,9 +5,25 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_qwenimage.redaction import redact, without_key, without_query
 
+PIECES = (
+    *'aA0 :/=%&?.-_*+\\,;"',
+    "sk-",
+    "SK-",
+    "bearer ",
+    "Bearer\n",
+    "sig",
+    "token",
+    "%3d",
+    "%253D",
+    "http",
+    "data",
+    "a" * 199,
+)
 OSS = "https://b.oss-cn-beijing.aliyuncs.com/7d/a.png"
 QUERY = "Expires=1763784000&OSSAccessKeyId=LTAI5t&Signature=aGVsbG8%3D"
 
@@ -49,6 +65,15 @@ QUERY = "Expires=1763784000&OSSAccessKeyId=LTAI5t&Signature=aGVsbG8%3D"
 )
 def test_a_text_is_fit_to_be_shown(text, clean):
     assert redact(text) == clean
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join), st.integers(0, 250))
+def test_a_short_text_is_cleaned_as_any_other(text, limit):
+    # After so long a beginning, with a character that is suspicious, every pattern looks through the whole.
+    begun = ": " * 100
+
+    assert begun + redact(text, limit=10_000) == redact(begun + text, limit=10_000)
+    assert len(redact(text, limit=limit)) <= limit + 1
 
 
 def test_a_long_text_is_cut_after_it_was_cleaned():

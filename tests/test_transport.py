@@ -160,6 +160,16 @@ def test_a_redirect_is_not_followed(exchange, server):
     assert len(server.heard) == 1
 
 
+def test_a_cookie_is_kept_for_no_later_request(server):
+    server.answers = [answer(200, b"{}", "set-cookie: known=again; Path=/"), answer(200, b"{}")]
+
+    with Endpoint(server.url, KEY).client() as client:
+        for _ in range(2):
+            run(client, one(POST))
+
+    assert [b"cookie" in heard.lower() for heard in server.heard] == [False, False]
+
+
 @pytest.mark.parametrize("call", [POST, POLL], ids=["post", "poll"])
 def test_no_connection_means_nothing_was_sent(exchange, call):
     with socket.socket() as taken:  # bound and not listening: refused for as long as it is held

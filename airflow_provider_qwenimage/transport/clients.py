@@ -13,8 +13,7 @@ import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -27,6 +26,20 @@ if TYPE_CHECKING:
 
 HttpClient = httpx.Client
 AsyncHttpClient = httpx.AsyncClient
+
+
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Look for none: no host knows us again by one, and to look is a tenth of the CPU that a request takes."""
+
+
+class _Client(httpx.Client):
+    cookies = _NoCookies()  # type: ignore[override]
+
+
+class _AsyncClient(httpx.AsyncClient):
+    cookies = _NoCookies()  # type: ignore[override]
+
 
 CONNECT_TIMEOUT = 10.0  # seconds; a gateway that takes no connection by then is not there
 
@@ -74,12 +87,12 @@ class Endpoint:
 
     def client(self) -> httpx.Client:
         """Open a client for ``run``; the caller closes it."""
-        return httpx.Client(**self._options())
+        return _Client(**self._options())
 
     def async_client(self, *, max_connections: int = 100) -> httpx.AsyncClient:
         """Open a client for ``arun``; the caller closes it."""
         limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-        return httpx.AsyncClient(**self._options(), limits=limits)
+        return _AsyncClient(**self._options(), limits=limits)
 
     def async_clients(self, connections: int, *, each: int = 8) -> tuple[httpx.AsyncClient, ...]:
         """
@@ -92,7 +105,7 @@ class Endpoint:
         options = self._options()
         options["verify"] = httpx.create_ssl_context(verify=options["verify"])  # read once for all
         limits = httpx.Limits(max_connections=each, max_keepalive_connections=each)
-        return tuple(httpx.AsyncClient(**options, limits=limits) for _ in range(-(-connections // each)))
+        return tuple(_AsyncClient(**options, limits=limits) for _ in range(-(-connections // each)))
 
 
 def _tls(verify: bool | str) -> bool | ssl.SSLContext:
@@ -105,21 +118,30 @@ def _tls(verify: bool | str) -> bool | ssl.SSLContext:
         raise InvalidRequest("verify", f"cannot read the CA bundle {verify!r}: {error.strerror}") from None
 
 
-def longest(client: httpx.Client | httpx.AsyncClient, timeout: httpx.Timeout | None) -> float:
+def longest(request: httpx.Request) -> float:
     """Return the seconds from connect to last byte: a read timeout for the first byte, and one for the rest."""
-    held = timeout or client.timeout
-    return (held.connect or 0.0) + 2 * (held.read or 0.0)
+    timeout = request.extensions["timeout"]
+    return float((timeout["connect"] or 0.0) + 2 * (timeout["read"] or 0.0))
 
 
 class Deadline:
     """
-    When an exchange has to be over.
+    When an exchange has to be over: a context manager, inside which this thread reads and writes no longer.
+
+    What takes longer ends with an ``httpx.TimeoutException``, if its request was sent as ``HEEDED``.
 
     :param seconds: from now.
     """
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
+
+    def __enter__(self) -> Self:
+        _UNDER_WAY.deadline = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _UNDER_WAY.deadline = None
 
     @property
     def passed(self) -> bool:
@@ -137,25 +159,16 @@ class Deadline:
 _UNDER_WAY = threading.local()  # .deadline: of the exchange that this thread is in
 
 
-@contextmanager
-def ending(seconds: float) -> Iterator[tuple[Deadline, dict[str, Any]]]:
-    """
-    End what this thread reads and writes inside the block after ``seconds``, with an ``httpx.TimeoutException``.
-
-    Yields the deadline, and the extensions that the request has to be sent with.
-    """
-    deadline = _UNDER_WAY.deadline = Deadline(seconds)
-    try:
-        yield deadline, {"trace": _opened}
-    finally:
-        _UNDER_WAY.deadline = None
-
-
 def _opened(name: str, info: dict[str, Any]) -> None:
     """Let a connection heed deadlines, the one of its first exchange and those of later ones."""
     if name.endswith((".connect_tcp.complete", ".start_tls.complete")):
         stream = info["return_value"]
         stream.read, stream.write = _in_time(stream.read), _in_time(stream.write)
+    elif name.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+        info["request"].extensions.pop("trace", None)  # its connection is open: what else is told is in vain
+
+
+HEEDED = {"trace": _opened}  # the extensions of a request that heeds deadlines
 
 
 def _in_time(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -240,13 +253,12 @@ def image_client(
     """
     context = httpx.create_ssl_context(verify=_tls(verify))  # reads SSL_CERT_FILE of the environment
     try:
-        return httpx.Client(
+        return _Client(
             verify=context,
             proxy=proxy,
             trust_env=False,
             timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
         )
     except (ValueError, ImportError, httpx.InvalidURL) as error:  # such as SOCKS without the package for it
@@ -269,10 +281,10 @@ def open_stream(
     :param seconds: until its headers have come, however they drip.
     :raises StreamBroken: on any network failure.
     """
-    extensions: dict[str, Any] = {"sni_hostname": server_name} if server_name else {}
-    with ending(seconds) as (_, watched):
+    named: dict[str, Any] = {"sni_hostname": server_name} if server_name else {}
+    with Deadline(seconds):
         try:
-            extensions |= watched
+            extensions = named | HEEDED
             request = client.build_request("GET", url, headers=dict(headers or {}), extensions=extensions)
             response = client.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

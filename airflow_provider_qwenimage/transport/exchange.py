@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import httpx
@@ -19,9 +20,10 @@ from airflow_provider_qwenimage.redaction import redact, without_key
 from airflow_provider_qwenimage.transport.clients import (
     CONNECT_TIMEOUT,
     ENCODINGS,
+    HEEDED,
+    Deadline,
     Expanding,
     NotTaken,
-    ending,
     longest,
 )
 from airflow_provider_qwenimage.wire.documents import body_of
@@ -130,44 +132,52 @@ class RunningFlow(Generic[Step, Value]):
 
     def answer(self, reply: Any) -> None:
         """Go on with what came of the step."""
-        self._advance(lambda: self._flow.send(reply))
+        try:
+            self.step = self._flow.send(reply)
+        except StopIteration as stop:
+            self.step, self.value = None, stop.value
 
     def fail(self, failure: BaseException) -> None:
         """Go on with what broke the step off."""
-        self._advance(lambda: self._flow.throw(failure))
-
-    def _advance(self, resume: Callable[[], Step]) -> None:
         try:
-            self.step = resume()
+            self.step = self._flow.throw(failure)
         except StopIteration as stop:
             self.step, self.value = None, stop.value
 
 
 def _exchange(client: httpx.Client, call: Call) -> Reply:
-    body, request = _Body(call), _in_pieces(_request(client, call), _pieces)
-    seconds = longest(client, request.get("timeout"))
-    with ending(seconds) as (deadline, extensions):
+    body, request = _Body(call), _request(client, call, _pieces)
+    seconds = longest(request)
+    with Deadline(seconds) as deadline:
+        request.extensions |= HEEDED
         try:
-            with client.stream(**request, extensions=extensions) as response:
+            response = client.send(request, stream=True)
+            try:
                 body.begin(response)
                 for chunk in response.iter_raw():
                     body.add(chunk)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
             body.break_off(_late(seconds) if deadline.passed else error, client)
     return body.reply(client)
 
 
 async def _aexchange(client: httpx.AsyncClient, call: Call) -> Reply:
-    body, request = _Body(call), _in_pieces(_request(client, call), _apieces)
-    seconds = longest(client, request.get("timeout"))
+    body, request = _Body(call), _request(client, call, _apieces)
+    seconds = longest(request)
     try:
-        async with asyncio.timeout(seconds), client.stream(**request) as response:
-            body.begin(response)
-            async for chunk in response.aiter_raw():
-                body.add(chunk)
+        async with asyncio.timeout(seconds):
+            response = await client.send(request, stream=True)
+            try:
+                body.begin(response)
+                async for chunk in response.aiter_raw():
+                    body.add(chunk)
+            finally:
+                await response.aclose()
     except TimeoutError:
         body.break_off(_late(seconds), client)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.HTTPError as error:
         body.break_off(error, client)
     return body.reply(client)
 
@@ -176,33 +186,44 @@ def _late(seconds: float) -> httpx.ReadTimeout:
     return httpx.ReadTimeout(f"no whole answer within {seconds:g} s")
 
 
-def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> dict[str, Any]:
-    """Spell a call as arguments of ``client.stream``."""
-    request: dict[str, Any] = {
-        "method": call.method,
-        "url": join(str(client.base_url), call.path),
-        "headers": {"Accept-Encoding": ENCODINGS, **call.headers},
-    }
+def _request(
+    client: httpx.Client | httpx.AsyncClient, call: Call, pieces: Callable[[bytes], Any]
+) -> httpx.Request:
+    """
+    Spell a call, with the client's headers: it would merge what no gateway is sent, too, for a tenth of the CPU.
+
+    :param pieces: of a large body: what a socket does not take at once is copied, and each has its timeout.
+    """
+    named = {"Accept-Encoding": ENCODINGS, **call.headers}
+    content: dict[str, Any] = {}
     if call.json is not None or call.body is not None:
-        request["content"] = body_of(call.json) if call.json is not None else call.body
-        request["headers"].setdefault("Content-Type", "application/json")
+        spelled = body_of(call.json) if call.json is not None else call.body or b""
+        named.setdefault("Content-Type", "application/json")
+        named["Content-Length"] = str(len(spelled))
+        content["content"] = pieces(spelled) if len(spelled) > _LARGE else spelled
     if call.parts:
-        request["files"] = [
+        content["files"] = [
             (part.name, (part.filename, part.content, part.content_type)) for part in call.parts
         ]
-        request["data"] = dict(call.form or {})
+        content["data"] = dict(call.form or {})
+    ours = {name.lower().encode() for name in named}
+    headers = [pair for pair in client.headers.raw if pair[0].lower() not in ours]
+    headers += [(name.encode(), value.encode()) for name, value in named.items()]
+    timeout = client.timeout
     if call.timeout is not None:
-        request["timeout"] = httpx.Timeout(call.timeout, connect=min(CONNECT_TIMEOUT, call.timeout))
-    return request
+        timeout = httpx.Timeout(call.timeout, connect=min(CONNECT_TIMEOUT, call.timeout))
+    url = _url(str(client.base_url), call.path)
+    return httpx.Request(
+        call.method, url, headers=headers, extensions={"timeout": timeout.as_dict()}, **content
+    )
 
 
-def _in_pieces(request: dict[str, Any], pieces: Callable[[bytes], Any]) -> dict[str, Any]:
-    """Send a large body piece by piece: what a socket does not take at once is copied, and each has its timeout."""
-    content = request.get("content", b"")
-    if len(content) > _LARGE:
-        request["content"] = pieces(content)
-        request["headers"]["Content-Length"] = str(len(content))
-    return request
+@lru_cache(maxsize=256)  # parsing a URL takes as long as reading an answer
+def _url(base_url: str, path: str) -> httpx.URL:
+    try:
+        return httpx.URL(join(base_url, path))
+    except httpx.InvalidURL as error:
+        raise InvalidRequest("host", f"is not a URL that can be called: {redact(error)}") from None
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:
@@ -259,8 +280,6 @@ class _Body:
 def _explain(error: Exception, call: Call, client: httpx.Client | httpx.AsyncClient) -> NoReturn:
     host = client.base_url.host
     what = redact(error) or type(error).__name__
-    if isinstance(error, httpx.InvalidURL):
-        raise InvalidRequest("host", f"is not a URL that can be called: {what}") from None
     if isinstance(error, _UNSENT):
         raise GatewayUnreachable(
             f"No connection to {host}: {what}",

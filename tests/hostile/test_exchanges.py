@@ -152,6 +152,52 @@ def test_tls_keeps_nobody_waiting_longer(ask, kind, tls):
         ask(gateway.url, POST)
 
 
+class Tunnel(threading.Thread):
+    """A proxy that lets one connection through, as ``CONNECT`` asks it to; a context manager."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def run(self):
+        near, _ = self._listener.accept()
+        port = int(near.recv(65536).split()[1].rpartition(b":")[2])
+        with near, socket.create_connection(("127.0.0.1", port)) as far:
+            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self._pass_on, args=(far, near), daemon=True)
+            back.start()
+            self._pass_on(near, far)
+            back.join()
+
+    @staticmethod
+    def _pass_on(source, target):
+        try:
+            while heard := source.recv(65536):
+                target.sendall(heard)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:  # the other side has had enough
+            return
+
+
+def test_a_proxy_keeps_nobody_waiting_longer(ask, tls, monkeypatch):
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Hostile(*DRIPS["headers"], tls=tls) as gateway, Tunnel() as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+        with pytest.raises(OutcomeUnknown, match=r"timeout|within"):
+            ask(gateway.url, POST)
+    tunnel.join(30)
+    assert not tunnel.is_alive()
+
+
 def test_a_connection_that_is_taken_up_again_heeds_the_next_deadline_too():
     whole = HEAD + b"Content-Length: 2\r\n\r\n{}"
     early = b"HTTP/1.1 103 Early Hints\r\n\r\n"

@@ -25,11 +25,11 @@ def read_manifest(uri: str | Mapping[str, Any], *, aws_conn_id: str | None = "aw
     :raises TransferError: nothing lies there, or it cannot be read.
     """
     # Here, so that a Dag file that only names the function pays nothing for it.
-    from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
+    from airflow_provider_qwenimage.hooks.qwenimage import FinalForAirflow
     from airflow_provider_qwenimage.models.manifest import Manifest
     from airflow_provider_qwenimage.storage.s3 import S3
 
-    with final_for_airflow(), S3(aws_conn_id) as s3:
+    with FinalForAirflow(), S3(aws_conn_id) as s3:
         place = _object(uri)
         try:
             with s3.open(place) as stored:

@@ -17,7 +17,6 @@ from airflow_provider_qwenimage.exceptions import (
     TemporaryRefusal,
 )
 from airflow_provider_qwenimage.gateway.account.turn import Turn
-from airflow_provider_qwenimage.models.requests import Asked
 from airflow_provider_qwenimage.models.results import Generation, Job
 from airflow_provider_qwenimage.payment.unforeseen import not_taken
 from airflow_provider_qwenimage.transport import AsyncHttpClient, HttpClient, arun, run
@@ -177,7 +176,7 @@ def _received(settings: Settings, planned: Plan, answer: Generation | Job) -> Ge
     """Return an answer with its price; a job with the account that it was submitted with."""
     if isinstance(answer, Job):
         return answer.model_copy(update={"account": settings.endpoint.account})
-    return settings.priced(answer, Asked.of(planned.request))
+    return settings.priced(answer, planned.request)
 
 
 async def asend(

@@ -134,7 +134,7 @@ class Settings(BaseModel):
             return None
         return listed_price(model, self.gateway.prices, currency=self.currency)
 
-    def priced(self, answer: Answer, asked: Asked) -> Answer:
+    def priced(self, answer: Answer, asked: Asked | Request) -> Answer:
         """Add the labels of the images, and their cost where the connection or the vendor's list knows the price."""
         if isinstance(answer, Job):
             return answer
@@ -144,7 +144,7 @@ class Settings(BaseModel):
             return answer
         listed = self.listed(answer.model)
         costs = {
-            "cost": price.cost(asked, answer),
+            "cost": price.cost(asked if isinstance(asked, Asked) else Asked.of(asked), answer),
             "currency": self.currency,
             "estimate": listed.cited if listed else None,
         }

@@ -52,10 +52,10 @@ class QwenImageHook(Verbs, BaseHook):
     def settings(self) -> Settings:
         """The connection, checked and coerced; raises ``InvalidRequest`` naming the field at fault."""
         if self._settings is None:
-            with final_for_airflow(), _existing(self.qwenimage_conn_id):
+            with FinalForAirflow(), _existing(self.qwenimage_conn_id):
                 settings = _read(self.qwenimage_conn_id, self.get_connection(self.qwenimage_conn_id))
             if shared := _account_conn_id():
-                with final_for_airflow(), _existing(shared, field=ACCOUNT_CONN_ID):
+                with FinalForAirflow(), _existing(shared, field=ACCOUNT_CONN_ID):
                     settings = _meeting(settings, self.get_connection(shared))
             self._settings = settings
         return self._settings
@@ -65,11 +65,11 @@ class QwenImageHook(Verbs, BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         if self._settings is None:
-            with final_for_airflow(), _existing(self.qwenimage_conn_id):
+            with FinalForAirflow(), _existing(self.qwenimage_conn_id):
                 conn = await get_async_connection(self.qwenimage_conn_id, hook=self)
                 settings = _read(self.qwenimage_conn_id, conn)
             if shared := _account_conn_id():
-                with final_for_airflow(), _existing(shared, field=ACCOUNT_CONN_ID):
+                with FinalForAirflow(), _existing(shared, field=ACCOUNT_CONN_ID):
                     settings = _meeting(settings, await get_async_connection(shared, hook=self))
             self._settings = settings
         return self._settings
@@ -107,12 +107,12 @@ class QwenImageHook(Verbs, BaseHook):
         from airflow_provider_qwenimage.models.coercion import build
         from airflow_provider_qwenimage.models.requests import KINDS
 
-        with final_for_airflow():
+        with FinalForAirflow():
             return build(KINDS[operation], **{name: fields[name] for name in fields if name != "self"})
 
     def plan(self, request: Request, *, inline: bool = False) -> Plan:
         """Check a request and spell it for the wire, see ``calls.plan``; log once what the vendor will change."""
-        with final_for_airflow():
+        with FinalForAirflow():
             planned: Plan = _calls().plan(self.settings, request, inline=inline)
         for warning in planned.warnings:
             self.log.warning("%s", warning)
@@ -122,7 +122,7 @@ class QwenImageHook(Verbs, BaseHook):
         self, planned: Plan, *, turn: Turn | None = None, record: Intent | None = None
     ) -> Generation | Job:
         """Send a planned request in its turn, once; see ``calls.send``."""
-        with final_for_airflow():
+        with FinalForAirflow():
             client, settings = self.get_conn(), self.settings
             outcome: Generation | Job = _calls().send(client, settings, planned, turn=turn, record=record)
         return outcome
@@ -143,7 +143,7 @@ class QwenImageHook(Verbs, BaseHook):
         if not _is_job(job):
             return job  # type: ignore[return-value]
         client = self.get_conn()
-        with final_for_airflow():
+        with FinalForAirflow():
             generation: Generation = _waiting().wait(
                 client, self.settings, job, interval=interval, timeout=timeout
             )
@@ -159,7 +159,7 @@ class QwenImageHook(Verbs, BaseHook):
         """See ``submit``."""
         settings = await self.asettings()
         client, planned = await self.aget_conn(), self.plan(request)
-        with final_for_airflow():
+        with FinalForAirflow():
             outcome: Generation | Job = await _calls().asend(client, settings, planned)
         return outcome
 
@@ -175,7 +175,7 @@ class QwenImageHook(Verbs, BaseHook):
             return job  # type: ignore[return-value]
         client, settings = await self.aget_conn(), await self.asettings()
         waiting = _waiting().await_job(client, settings, job, interval=interval, deadline=timeout)
-        with final_for_airflow():
+        with FinalForAirflow():
             generation: Generation = await waiting
         return generation
 
@@ -209,20 +209,22 @@ class QwenImageHook(Verbs, BaseHook):
         await self.aclose()
 
 
-@contextmanager
-def final_for_airflow() -> Iterator[None]:
+class FinalForAirflow:
     """
-    Raise what is final as an error of its own type that is an ``AirflowFailException`` as well.
+    Raises what is final as an error of its own type that is an ``AirflowFailException`` as well.
 
     The one place where an error after which nothing can get on becomes one that Airflow does not retry.
     """
-    try:
-        yield
-    except QwenImageError as error:
-        if error.final and not isinstance(error, AirflowFailException):
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, QwenImageError) and error.final and not isinstance(error, AirflowFailException):
             kind: Any = type(error)
             error.__class__ = _never_retried(kind)
-        raise
 
 
 @cache

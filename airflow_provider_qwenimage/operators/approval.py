@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_qwenimage.exceptions import InvalidRequest
-from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
+from airflow_provider_qwenimage.hooks.qwenimage import FinalForAirflow
 from airflow_provider_qwenimage.models.approval import ALL, ANSWERS, CHOSEN, NONE, Limits, decide
 from airflow_provider_qwenimage.operators.links import DocumentationLink, ImagesLink
 from airflow_provider_qwenimage.operators.literals import refuse_mistakes
@@ -98,7 +98,7 @@ class QwenImageApprovalOperator(HITLOperator):
         """Tell what there is to look at, ask, and leave the worker."""
         from airflow_provider_qwenimage.operators.candidates import candidates
 
-        with final_for_airflow():
+        with FinalForAirflow():
             limits = self._limits()
             found = candidates(self.images, aws_conn_id=self.aws_conn_id)
             limits.refuse_few(len(found))
@@ -119,7 +119,7 @@ class QwenImageApprovalOperator(HITLOperator):
         by_timeout = bool(event.get("timedout"))
         if event.get("error_type") == "timeout":
             self._push(context, approval={"state": "unanswered"})
-        with final_for_airflow():
+        with FinalForAirflow():
             limits, found = self._limits(), self._asked_about(context)
             try:
                 decision = self._decide(found, super().execute_complete(context, event), limits, by_timeout)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_qwenimage.exceptions import restore
-from airflow_provider_qwenimage.hooks.qwenimage import final_for_airflow
+from airflow_provider_qwenimage.hooks.qwenimage import FinalForAirflow
 from airflow_provider_qwenimage.operators.results import ImageBaseOperator
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DeferringBaseOperator(ImageBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Go on after the trigger: raise its error typed, or store and push its images."""
-        with final_for_airflow():
+        with FinalForAirflow():
             return self._complete(context, event)
 
     def _complete(self, context: Context, event: dict[str, Any]) -> list[str]:
@@ -91,5 +91,5 @@ class DeferringBaseOperator(ImageBaseOperator):
     def execute_in_turn(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Go on after the wait for a turn: nothing was sent before it."""
         self.place = event["place"]
-        with final_for_airflow():
+        with FinalForAirflow():
             return self._execute(context)

@@ -15,7 +15,7 @@ from airflow_provider_qwenimage.exceptions import (
     TransferIncomplete,
     UnexpectedReply,
 )
-from airflow_provider_qwenimage.hooks.qwenimage import QwenImageHook, final_for_airflow
+from airflow_provider_qwenimage.hooks.qwenimage import FinalForAirflow, QwenImageHook
 from airflow_provider_qwenimage.operators.links import LINKS
 from airflow_provider_qwenimage.operators.literals import refuse_mistakes
 from airflow_provider_qwenimage.operators.rescue import rescue
@@ -82,7 +82,7 @@ class ImageBaseOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Do what the operator is for; what would be refused again is not run again."""
-        with final_for_airflow():
+        with FinalForAirflow():
             return self._execute(context)
 
     @abstractmethod

@@ -40,10 +40,13 @@ _IMAGE = re.compile(
 _ARCHIVE = b"PK\x03\x04"
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def body_of(document: Mapping[str, Any]) -> bytes:
     """Spell a document as JSON; what cannot be is refused."""
     try:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODER.encode(document).encode()
     except (TypeError, ValueError) as error:
         # A date that a template left in parameters, a NaN, half a character.
         raise InvalidRequest("parameters", f"cannot be sent as JSON: {redact(error, limit=120)}") from None

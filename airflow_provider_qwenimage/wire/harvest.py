@@ -138,6 +138,8 @@ def _broken_off(found: tuple[Document, ...]) -> list[Missing]:
 
 def _from_items(items: object, served_from: str | None) -> list[Slot]:
     """P1, P4: a list of objects, or of bare URLs."""
+    if not items:
+        return []
     objects = (item if isinstance(item, dict) else {"url": item} for item in as_list(items))
     return _distinct(read_item(item, served_from) for whole in objects for item in each_image(whole))
 

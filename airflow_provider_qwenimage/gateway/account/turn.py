@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
-from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -174,7 +174,7 @@ class Turn:
     _problem: TemporaryRefusal | None = None
 
     def __post_init__(self) -> None:
-        self._holder, self._ticket, self._refusals = self.place or Place(uuid4().hex, 0.0)
+        self._holder, self._ticket, self._refusals = self.place or Place(os.urandom(16).hex(), 0.0)
         self._began = time.monotonic()
 
     @classmethod

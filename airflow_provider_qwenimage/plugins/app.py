@@ -7,13 +7,12 @@ served here is asked for by the same rule: the user must be allowed to read the 
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request, Response  # noqa: TID253
 
-from airflow_provider_qwenimage.plugins import access, images, manifests, zips
+from airflow_provider_qwenimage.plugins import access, front_end, images, manifests, zips
 from airflow_provider_qwenimage.plugins.access import may_read_xcom
 from airflow_provider_qwenimage.plugins.records import Instance
 
@@ -32,8 +31,7 @@ _PROTECTION = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "txt": "text/plain"}
-_FRONT_END = files("airflow_provider_qwenimage.plugins") / "gallery"
+_FOR_GOOD = "private, max-age=31536000, immutable"
 
 
 class _Gallery(FastAPI):
@@ -69,29 +67,30 @@ async def gallery(
     index = int(map_index) if map_index.isdecimal() else -1
     instance = Instance(dag_id, run_id, task_id, index)
     asks = instance.is_one and await access.records.asks(instance, access.api(request))
-    return _file("approval.html" if asks else "index.html")
+    return _page("approval.html" if asks else "index.html")
 
 
 @app.get("/library", dependencies=[Depends(get_user)])
 def library() -> Response:
     """Serve the page of all runs; Airflow tells it of those that the user may read."""
-    return _file("library.html")
+    return _page("library.html")
 
 
 @app.get("/spend", dependencies=[Depends(get_user)])
 def spend() -> Response:
     """Serve the page of what was spent, of which the same holds."""
-    return _file("spend.html")
+    return _page("spend.html")
 
 
-@app.get("/static/{name}", dependencies=[Depends(get_user)])
-def static(name: str) -> Response:
-    """Serve a file of the pages."""
-    if name not in {entry.name for entry in _FRONT_END.iterdir()}:
+@app.get("/static/{version}/{name}", dependencies=[Depends(get_user)])
+def static(version: str, name: str) -> Response:
+    """Serve a file of the pages, for good: a page that is older than the package gets the new one, for now."""
+    content = front_end.contents().get(name)
+    if content is None:
         raise HTTPException(404, "There is no such file.")
-    return _file(name)
+    headers = {"Cache-Control": _FOR_GOOD} if version == front_end.version() else {}
+    return Response(content, headers=headers, media_type=front_end.TYPES[name.rpartition(".")[2]])
 
 
-def _file(name: str) -> Response:
-    kind = _TYPES[name.rpartition(".")[2]]
-    return Response((_FRONT_END / name).read_bytes(), media_type=kind)
+def _page(name: str) -> Response:
+    return Response(front_end.page(name), media_type=front_end.TYPES["html"])

@@ -35,7 +35,7 @@ ROUTES = {
     "unfinished": Route("unfinished", "batch", Shown.query),
     "its image": Route("image", "batch", Shown.query),
 }
-EVERYWHERE = ("library", "spend", "static/main.js")
+EVERYWHERE = ("library", "spend", "static/an-older/main.js")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_it_starts_its_link_answers_and_ctrl_c_ends_every_process(demo):
         assert browser.get(address).is_success
         dag_id, _, run_id, _, task_id, *_ = where.split("/")
         of = f"dag_id={dag_id}&run_id={run_id}&task_id={task_id}"
-        assert 'src="static/approval.js"' in browser.get(f"{base}/qwenimage/gallery?{of}").text
+        assert '/approval.js"' in browser.get(f"{base}/qwenimage/gallery?{of}").text
 
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     assert len(family) > 5

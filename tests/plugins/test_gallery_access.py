@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -20,7 +21,7 @@ MARKED = {
 }
 
 
-@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "unfinished", "zip", "static/main.js"])
+@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "unfinished", "zip", "static/an-older/main.js"])
 def test_nobody_in_particular_gets_401(as_user, shown, page):
     assert as_user(None).get(f"/qwenimage/{page}", params=shown.query()).status_code == 401
 
@@ -63,7 +64,7 @@ def test_naming_two_dags_does_not_lend_the_permission_of_one_to_the_other(as_use
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "unfinished", "zip", "static/main.js"])
+@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "unfinished", "zip", "static/an-older/main.js"])
 def test_nothing_takes_anything_but_a_get(anna, shown, method, page):
     assert anna.request(method, f"/qwenimage/{page}", params=shown.query()).status_code == 405
 
@@ -185,7 +186,9 @@ def test_images_of_a_task_that_pushes_its_manifest_only_are_served(anna, shown):
     assert foreign.status_code == 404
 
 
-@pytest.mark.parametrize("page", [*PAGES, *EVERYWHERE, "static/main.js", "static/nothing.js"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, *EVERYWHERE, "static/an-older/main.js", "static/an-older/nothing.js"]
+)
 def test_every_answer_keeps_the_browser_in_check(anna, shown, page):
     headers = anna.get(f"/qwenimage/{page}", params=shown.query()).headers
     policy = headers["content-security-policy"]
@@ -204,7 +207,20 @@ def test_refusals_are_as_well_protected(as_user, shown):
 
 @pytest.mark.parametrize("name", ["..%2Fapp.py", "app.py", "%2e%2e/app.py", "gallery"])
 def test_only_the_pages_own_files_are_served(anna, name):
+    assert anna.get(f"/qwenimage/static/an-older/{name}").status_code == 404
     assert anna.get(f"/qwenimage/static/{name}").status_code == 404
+
+
+def test_a_page_names_all_its_files_and_a_browser_keeps_them(anna, shown):
+    page = anna.get("/qwenimage/gallery", params=shown.query()).text
+    named = re.findall(r'(?:href|src)="(static/[^"]+)"', page)
+
+    assert {name.rpartition("/")[2] for name in named} >= {"gallery.css", "main.js", "collect.js", "texts.js"}
+    for name in named:
+        answer = anna.get(f"/qwenimage/{name}")
+        assert "immutable" in answer.headers["cache-control"]
+        imported = re.findall(r'from "\./([^"]+)"', answer.text)
+        assert {f"{name.rpartition('/')[0]}/{other}" for other in imported} <= set(named), name
 
 
 @pytest.mark.parametrize("page", ["docs", "redoc", "openapi.json", ""])

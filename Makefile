@@ -5,13 +5,14 @@
 #   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
 #   make test-scale   on PostgreSQL, Redis, two Celery workers and two triggerers, which are killed in turn: ten minutes
 #   make test-stores   the other stores, with servers of Google's and Azure's, in an environment of its own: minutes
-#   make lint    ruff and mypy
+#   make lint    ruff, mypy and the changelog's fragments
 #   make wheel   build source distribution and wheel, and check all that an index shows of them
 #   make matrix  the wheel alone and the operators on every Airflow and Python in tests/matrix/rows.toml: minutes a row
 #   make floor   its first row: the lowest versions the package declares, Airflow 3.1.0 among them
 #   make docs    the site, into site/; make docs ARGS=serve shows it
 #   make bench   what the provider costs against its alternatives, as ratios: about twelve minutes
 #   make bench ARGS=workers   a campaign on one Celery worker and on two, with PostgreSQL and Redis: ten minutes
+#   make changelog   CHANGELOG.md's section of the coming release from docs/changes; ARGS=--draft only shows it
 #   make clean   remove what the targets made
 
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ RUN := $(VENV)/bin/python
 COVERAGE := $(if $(MEASURE),--cov=airflow_provider_qwenimage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95)
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-e2e test-scale test-stores lint wheel matrix floor docs bench clean
+.PHONY: demo test test-e2e test-scale test-stores lint wheel matrix floor docs bench changelog clean
 
 demo: $(READY)
 	@$(RUN) -m demo $(ARGS)
@@ -57,6 +58,7 @@ lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m docs.changelog --draft >/dev/null
 
 wheel: $(READY)
 	$(RUN) tests/packages/check_packages.py
@@ -85,6 +87,9 @@ bench: $(VENV)/.bench $(if $(findstring workers,$(ARGS)),$(VENV)/.scale)
 $(VENV)/.bench: $(READY)
 	@(uv pip install -q --python $(RUN) --group bench 2>/dev/null || $(RUN) -m pip install -q --group bench)
 	@touch $@
+
+changelog: $(READY)
+	$(RUN) -m docs.changelog $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-stores .demo dist site .mypy_cache .ruff_cache

@@ -5,7 +5,7 @@
 #   make test-e2e   its other half, on a real Airflow: workers are killed, and pages looked at in Chromium: minutes
 #   make test-scale   on PostgreSQL, Redis, two Celery workers and two triggerers, which are killed in turn: ten minutes
 #   make test-stores   the other stores, with servers of Google's and Azure's, in an environment of its own: minutes
-#   make lint    ruff, mypy and the changelog's fragments
+#   make lint    ruff, mypy, the changelog's fragments and the forge's workflows
 #   make wheel   build source distribution and wheel, and check all that an index shows of them
 #   make matrix  the wheel alone and the operators on every Airflow and Python in tests/matrix/rows.toml: minutes a row
 #   make floor   its first row: the lowest versions the package declares, Airflow 3.1.0 among them
@@ -59,6 +59,8 @@ lint: $(READY)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m docs.changelog --draft >/dev/null
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	$(VENV)/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
 
 wheel: $(READY)
 	$(RUN) tests/packages/check_packages.py

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 UV = Path(sys.executable).with_name("uv")
 DIST = ROOT / "dist"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EPOCH = "1735689600"  # 2025-01-01; `git log -1 --format=%ct` of the tag where a release is built
+EPOCH = "1735689600"  # 2025-01-01, for every release: who builds it again needs to know nothing
 
 
 def built(folder: Path, *, umask: int) -> list[Path]:

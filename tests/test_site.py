@@ -16,9 +16,13 @@ import yaml
 from airflow.sdk import DAG, Asset, task
 from pydantic import BaseModel
 
+from airflow_provider_qwenimage.gateway import calls
+from harness import InMemoryAirflow
+
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md"])
-RUN_ELSEWHERE = {"testing"}  # as files: tests/test_testing.py
+ROOT = DOCS.parent
+PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md"])
+RUN_ELSEWHERE = {"testing", "CONTRIBUTING"}  # as files: tests/test_testing.py; with a gateway: below
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SHOWN = [
     line.removeprefix("::: ").strip()
@@ -36,7 +40,7 @@ def blocks(page, *kinds):
 
 
 def having(*kinds):
-    """The pages with such blocks; what cannot stand for itself is marked as ``py`` or as text on its page."""
+    """The pages with such blocks of these kinds; what is not run is marked as text."""
     pages = [page for page in PAGES if page.stem not in RUN_ELSEWHERE and any(blocks(page, *kinds))]
     return [pytest.param(page, id=page.stem) for page in pages]
 
@@ -81,6 +85,12 @@ def test_the_python_of_a_page_runs_as_it_stands(page):
         with DAG(f"of_the_page_{number}", schedule=None):
             names = surroundings() | tasks_before()
             exec(compile(text, f"{page.name}, block {number}", "exec"), names)  # noqa: S102
+
+
+def test_the_example_for_contributors_runs(qwenimage_connection):
+    qwenimage_connection(model="qwen-image-plus")
+    (text,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    exec(text, surroundings() | {"InMemoryAirflow": InMemoryAirflow})  # noqa: S102
 
 
 @pytest.mark.parametrize("page", having("json"))
@@ -154,5 +164,32 @@ def test_whatever_users_import_is_in_the_reference():
         m for section in ("hooks", "operators") for entry in info[section] for m in entry["python-modules"]
     ]
     modules += [entry["python-module"] for entry in info["transfers"]]
-    offered = {each.__name__ for module in modules for each in public(module) if inspect.isclass(each)}
-    assert offered <= shown
+    modules += [
+        f"{PACKAGE}.{name}" for name in ("contact_sheet", "manifests", "retry_policy", "testing.plugin")
+    ]
+    modules += [entry["class-name"].rpartition(".")[0] for entry in info["task-decorators"]]
+    offered = {each.__name__ for module in modules for each in public(module)}
+    assert offered - {"FinalForAirflow"} <= shown  # which is the hook's own
+
+
+def told_by_methods(kind):
+    """The arguments that a hook's methods say something about; a method may leave that to the one it names."""
+    own = [each for base in inspect.getmro(kind) for each in vars(base).values() if callable(each)]
+    texts = [inspect.unwrap(each).__doc__ or "" for each in own]
+    texts += [
+        getattr(calls, name).__doc__ for text in texts for name in re.findall(r"see ``calls\.(\w+)``", text)
+    ]
+    return set(re.findall(r":param (\w+):", " ".join(texts)))
+
+
+@pytest.mark.parametrize("name", [name for name in SHOWN if ".hooks." in name])
+def test_what_a_hook_is_asked_for_says_what_it_takes(name):
+    (hook,) = public(name)
+    methods = {
+        key: each
+        for key, each in inspect.getmembers(hook, inspect.isfunction)
+        if not key.startswith("_") and each.__module__.startswith(PACKAGE)
+    }
+    takes = {key: set(inspect.signature(each).parameters) - {"self"} for key, each in methods.items()}
+    untold = {key: names - told_by_methods(hook) for key, names in takes.items()}
+    assert {key: names for key, names in untold.items() if names} == {}

@@ -130,6 +130,7 @@ def send(
     """
     Send a planned request in its turn, once: where money is spent.
 
+    :param planned: what ``plan`` returned.
     :param turn: in the account; a new one where omitted.
     :param record: of the task that sends it; told before the request leaves, and when the gateway has turned it away.
     """

@@ -21,15 +21,28 @@ class Verbs:
 
     @abstractmethod
     def request(self, operation: Operation, fields: Mapping[str, Any]) -> Request:
-        """Build a request."""
+        """
+        Build a request, as ``submit`` takes it.
+
+        :param operation: ``generate``, ``edit``, ``sequence`` or ``translate``.
+        :param fields: the arguments of the method of that name.
+        """
 
     @abstractmethod
     def submit(self, request: Request) -> Generation | Job:
-        """Send a request."""
+        """
+        Send a request.
+
+        :param request: as ``request`` builds it.
+        """
 
     @abstractmethod
     def wait(self, job: Generation | Job) -> Generation:
-        """Wait for a job."""
+        """
+        Wait for a job.
+
+        :param job: what ``submit`` answered with.
+        """
 
     @property
     @abstractmethod
@@ -63,6 +76,7 @@ class Verbs:
         Each is of the model and the time of the request and names no other prompt. That there is only one does not
         prove whose it is: whatever else uses the account may have made it.
 
+        :param request: as it was sent.
         :param since: when the request was about to be sent.
         :param until: when it was known to be lost; now where omitted.
         :raises InvalidRequest: the gateway has no jobs for it.
@@ -92,7 +106,18 @@ class Verbs:
         parameters: dict[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Generation:
-        """Generate images from a prompt; the fields are those of ``GenerateRequest``."""
+        """
+        Generate images from a prompt.
+
+        :param prompt: what the images show.
+        :param model: the model's name; the connection's default where omitted.
+        :param size: ``"1328*1328"``, ``[1328, 1328]``, ``"16:9"`` or ``"2K"``; the model's own where omitted.
+        :param n: how many images; always sent.
+        :param negative_prompt: what the images must not show.
+        :param seed: 0..2147483647.
+        :param parameters: vendor parameters, passed through untouched.
+        :param labels: the author's own names for the images; never sent.
+        """
         return self.wait(self.submit(self.request("generate", locals())))
 
     def edit(
@@ -109,7 +134,12 @@ class Verbs:
         parameters: dict[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Generation:
-        """Edit images given as http(s) or ``data:`` URLs; the fields are those of ``EditRequest``."""
+        """
+        Edit images; what is not told here is as in ``generate``.
+
+        :param images: one or a list of http(s) or ``data:`` URLs.
+        :param boxes: where to edit: per image a list of ``[x1, y1, x2, y2]`` in its pixels, ``[]`` for none.
+        """
         return self.wait(self.submit(self.request("edit", locals())))
 
     def sequence(
@@ -125,7 +155,12 @@ class Verbs:
         parameters: dict[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Generation:
-        """Generate an ordered series with a consistent subject; the fields are those of ``SequenceRequest``."""
+        """
+        Generate an ordered series with a consistent subject; what is not told here is as in ``generate``.
+
+        :param n: how many images the series may have.
+        :param images: the series starts from them, as ``edit`` takes them.
+        """
         return self.wait(self.submit(self.request("sequence", locals())))
 
     def translate(
@@ -140,7 +175,14 @@ class Verbs:
         parameters: dict[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Generation:
-        """Translate the text of an image given as an http(s) URL; the fields are those of ``TranslateRequest``."""
+        """
+        Translate the text of an image; what is not told here is as in ``generate``.
+
+        :param images: one http(s) URL.
+        :param target_lang: a language's code or name (``en``, ``Japanese``).
+        :param source_lang: the same, or ``auto``.
+        :param terminologies: the glossary: ``{"source": "target"}``, or ``[{"src": …, "tgt": …}]``.
+        """
         return self.wait(self.submit(self.request("translate", locals())))
 
     async def agenerate(

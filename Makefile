@@ -65,7 +65,7 @@ lint: $(READY)
 wheel: $(READY)
 	$(RUN) tests/packages/check_packages.py
 
-# ARGS names rows; a row whose Python is not to be had is skipped by name.
+# ARGS names rows; of a row whose Python is not to be had the table says that it was skipped.
 matrix: $(READY)
 	$(RUN) -m build --wheel --installer uv --outdir dist/matrix .
 	$(RUN) tests/matrix/run_rows.py dist/matrix/*.whl $(ARGS)

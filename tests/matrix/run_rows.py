@@ -2,7 +2,8 @@
 Install the wheel on each row of ``rows.toml`` and run what Airflow has there: ``run_rows.py WHEEL [ROW ...]``.
 
 A row is two questions: does Airflow list the wheel alone, and do the operators keep their promises. What a row has
-is written as a table into ``dist/matrix.md``, and with all rows into docs/compatibility.md.
+is written as a table into ``dist/matrix.md``, and with all rows into docs/compatibility.md; so is that a row was
+skipped, for lack of its Python. Where all of them were, nothing was tried, and that is a failure.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ ROWS = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
 UV = Path(sys.executable).with_name("uv")
 PAGE = ROOT / "docs" / "compatibility.md"
 TABLE = "<!-- written by make matrix -->\n"
+NAME = "airflow-provider-qwenimage"
 
 
 class RowError(Exception):
@@ -70,13 +72,32 @@ def asked(python: Path, script: str, home: Path) -> dict[str, Any]:
     return dict(json.loads(ran.stdout.splitlines()[-1]))
 
 
-def row(name: str, wheel: Path, folder: Path) -> dict[str, Any] | None:
-    """Make a row and ask it; nothing where its Python is not to be had."""
+def resolvable(wheel: Path, told: dict[str, Any]) -> bool:
+    """Whether all that a row needs has wheels for its Python, which need not be here for that."""
+    what = (f"{NAME}[redis,simulator] @ {wheel.as_uri()}", told["airflow"], *told.get("beside", ()))
+    command = [
+        UV,
+        "pip",
+        "compile",
+        "--quiet",
+        "--python-version",
+        told["python"],
+        "--only-binary",
+        ":all:",
+        "-",
+    ]
+    ran = subprocess.run(command, input="\n".join(what), text=True, stdout=subprocess.DEVNULL, check=False)
+    return ran.returncode == 0
+
+
+def row(name: str, wheel: Path, folder: Path) -> dict[str, Any]:
+    """Make a row and ask it, or say that its Python is not to be had."""
     told = ROWS[name]
     source = found_python(told["python"])
     if source is None:
-        print(f"row {name}: skipped, there is no Python {told['python']} here", flush=True)
-        return None
+        if "airflow" in told and not resolvable(wheel, told):
+            raise RowError(f"not all that it needs has wheels for Python {told['python']}")
+        return {"python": told["python"], "skipped": "SKIPPED: no such Python where this was written"}
     started = time.monotonic()
     subprocess.run([UV, "venv", "--quiet", "--python", source, folder / "venv"], check=True)
     python, home = folder / "venv" / "bin" / "python", folder / "home"
@@ -107,12 +128,21 @@ def row(name: str, wheel: Path, folder: Path) -> dict[str, Any] | None:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Return what each row has, and what it has not, as Markdown."""
-    heads = [head for head in next(iter(rows.values())) if head not in ("Dags", "faults", "wrong")]
+    some = next((facts for facts in rows.values() if "skipped" not in facts), {"python": ""})
+    heads = [head for head in some if head not in ("Dags", "faults", "wrong")]
     lines = [["row", *heads, "tried"], ["---"] * (len(heads) + 2)]
     for name, facts in rows.items():
-        told = [{"True": "yes", "False": "no"}.get(str(facts[head]), str(facts[head])) for head in heads]
-        lines.append([name, *told, f"{facts['Dags']} Dags, {facts['faults']} faults"])
+        told = [str(facts.get(head, "–")) for head in heads]
+        tried = facts.get("skipped") or f"{facts['Dags']} Dags, {facts['faults']} faults"
+        lines.append([name, *({"True": "yes", "False": "no"}.get(cell, cell) for cell in told), tried])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def result(rows: dict[str, dict[str, Any]], failed: list[str]) -> int:
+    """Say last what failed and what was not tried; where nothing was, that is a failure."""
+    left = [name for name, facts in rows.items() if "skipped" in facts]
+    print(*failed, *(f"row {name}: SKIPPED, nothing was tried" for name in left), sep="\n", file=sys.stderr)
+    return int(bool(failed) or len(left) == len(rows))
 
 
 def main() -> int:
@@ -121,8 +151,7 @@ def main() -> int:
     for name in names:
         with tempfile.TemporaryDirectory(prefix=f"qwenimage-{name}-") as folder:
             try:
-                if facts := row(name, wheel, Path(folder)):
-                    rows[name] = facts
+                rows[name] = row(name, wheel, Path(folder))
             except (RowError, subprocess.CalledProcessError) as error:
                 failed.append(f"row {name}: {error}")
     written = table(rows) if rows else ""
@@ -131,8 +160,7 @@ def main() -> int:
     if not (sys.argv[2:] or failed):
         head, _, _ = PAGE.read_text(encoding="utf-8").partition(TABLE)
         PAGE.write_text(f"{head}{TABLE}{written}", encoding="utf-8")
-    print(*failed, sep="\n", file=sys.stderr)
-    return int(bool(failed) or not rows)
+    return result(rows, failed)
 
 
 if __name__ == "__main__":

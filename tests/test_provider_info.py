@@ -38,17 +38,33 @@ def listed(section):
         yield from entry.get("python-modules") or [entry["python-module"]]
 
 
-def offers(module, kind):
-    """Whether a module defines a class of this kind that users name: bases are for subclassing."""
-    classes = inspect.getmembers(importlib.import_module(module), inspect.isclass)
-    return any(issubclass(c, kind) and c.__module__ == module and "Base" not in name for name, c in classes)
+def classes(module, kind):
+    """The classes of this kind that a module defines and users name: bases are for subclassing."""
+    found = inspect.getmembers(importlib.import_module(module), inspect.isclass)
+    return [
+        f"{module}.{name}"
+        for name, c in found
+        if issubclass(c, kind) and c.__module__ == module and "Base" not in name and not name.startswith("_")
+    ]
 
 
 @pytest.mark.parametrize("section", KINDS)
 def test_provider_info_lists_exactly_what_ships(section):
     modules = {each.name for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")}
     there = {name for name in modules if name.startswith(f"{package.__name__}.{section}.")}
-    assert set(listed(section)) == {name for name in there if offers(name, KINDS[section])}
+    assert set(listed(section)) == {name for name in there if classes(name, KINDS[section])}
+
+
+def test_the_registry_is_told_exactly_what_ships():
+    told = yaml.safe_load((ROOT / ".astro-registry.yaml").read_text(encoding="utf-8"))
+    assert (told["package-name"], told["display-name"]) == (INFO["package-name"], INFO["name"])
+    assert told["docs-url"] == DOCUMENTATION
+    for section in ("hooks", "operators", "transfers"):
+        shown = {each["module"] for each in told[section]}
+        assert shown == {name for module in listed(section) for name in classes(module, KINDS[section])}
+    assert [each["module"] for each in told["decorators"]] == [
+        each["class-name"] for each in INFO["task-decorators"]
+    ]
 
 
 def test_the_connection_type_agrees_with_its_hook():

@@ -26,6 +26,7 @@ def wheel_problems(wheel: Path) -> list[str]:
         for path in (ROOT / PACKAGE).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    sources |= {f"{PACKAGE}/{path.relative_to(ROOT)}" for path in (ROOT / "example_dags").glob("*.py")}
     return _differences(wheel, packed, sources | {f"{info}/{name}" for name in METADATA})
 
 

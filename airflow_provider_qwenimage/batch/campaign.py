@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from contextlib import ExitStack
+from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_qwenimage.batch.items import Item, Row, Taking
-    from airflow_provider_qwenimage.batch.planning import CampaignPlan
+    from airflow_provider_qwenimage.batch.planning import CampaignPlan, Shard
     from airflow_provider_qwenimage.gateway.connection import Settings
     from airflow_provider_qwenimage.models.options import BatchOptions, CampaignOptions
 
@@ -79,6 +81,7 @@ def plan_campaign(
             "requests": folder.uri(shard),
             "persist_to": f"{prefix}{shard.name}/",
             "inputs_from": places.entries,
+            **purse.share(shard),
         }
         for shard in plan.shards
     ]
@@ -134,10 +137,10 @@ def _place(image: str) -> str:
 
 
 class _Purse:
-    """What the whole campaign may cost, where its author bounds it."""
+    """What the whole campaign may cost, where its author bounds it; its shards share it by what their rows cost."""
 
     def __init__(self, options: BatchOptions, settings: Settings) -> None:
-        self._most, self._settings, self._cost = options.max_cost, settings, 0.0
+        self._most, self._settings, self._costs = options.max_cost, settings, array("d")
 
     def add(self, item: Item) -> None:
         """Count a request; refuse one whose cost nobody knows."""
@@ -146,7 +149,7 @@ class _Purse:
         from airflow_provider_qwenimage.gateway.account.money import Purse, Wallet
 
         purse = Purse.of(self._settings, item.request, wallet=Wallet(self._most, self._settings.currency))
-        self._cost += purse.cost if purse else 0.0
+        self._costs.append(purse.cost if purse else 0.0)
 
     def refuse(self) -> None:
         """Raise ``BudgetExceeded`` where all of it may cost more."""
@@ -154,7 +157,14 @@ class _Purse:
             return
         from airflow_provider_qwenimage.gateway.account.money import Wallet
 
-        Wallet(self._most, self._settings.currency).refuse_more(self._cost)
+        Wallet(self._most, self._settings.currency).refuse_more(fsum(self._costs))
+
+    def share(self, shard: Shard) -> dict[str, float]:
+        """Return what a shard may spend as an argument of its batch: all shares together are what the author allows."""
+        if self._most is None:
+            return {}
+        whole, own = fsum(self._costs), fsum(self._costs[shard.first : shard.first + shard.rows])
+        return {"max_cost": self._most * own / whole if whole else self._most}
 
 
 class _OfPartitions:

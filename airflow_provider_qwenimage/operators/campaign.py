@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 SHARDS = 4
 # What the plan has used up, or says anew for each shard.
-_OF_THE_PLAN = ("inputs_from", "prompt_template", "extra_columns", "max_images", "manifest_format")
+_OF_THE_PLAN = (
+    "inputs_from",
+    "prompt_template",
+    "extra_columns",
+    "max_images",
+    "max_cost",
+    "manifest_format",
+)
 # What Airflow itself is told of every task of the group; all else is of the shards, which do the work.
 _OF_EVERY_TASK = ("retries", "retry_delay", "queue", "executor", "executor_config")
 _OF_THE_CLOSE = ("qwenimage_conn_id", "aws_conn_id", "manifest_format")

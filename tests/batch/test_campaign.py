@@ -274,6 +274,22 @@ def test_what_is_of_the_whole_campaign_is_refused_before_anything_is_sent(
     assert (gateway.state.posts, shelf.names()) == (0, [])
 
 
+def test_all_shards_together_spend_no_more_than_the_campaign_may(gateway, campaign, qwenimage_connection):
+    gateway.fault("drop_after", match="product 0")
+    group = campaign(products(8), max_cost=0.8, on_unknown_outcome="resubmit", on_error="continue", retries=0)
+    qwenimage_connection("tokenhot", price_per_image={"qwen-image-2.0": 0.1, "currency": "CNY"})
+    airflow = InMemoryAirflow()
+    planned = group.planned(airflow)
+    group.work(airflow)
+
+    assert [each["max_cost"] for each in planned.result] == pytest.approx([0.2, 0.3, 0.3])
+    assert (
+        gateway.state.billed == 8
+    )  # the answer of the first is lost; its shard has nothing left to ask again with
+    ((failure,), *_) = (airflow.api.xcoms["spring.shards", index].get("failures") for index in range(3))
+    assert "max_cost: allows 0.2 CNY" in failure["reason"]
+
+
 def test_images_are_named_by_their_labels_in_the_folder_of_their_shard(gateway, campaign):
     attempt = campaign(products(3), filename="{labels[sku]}.{ext}").run()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from demo.local_s3 import LocalS3
     from e2e.airflow_cluster import Airflow
 
+DAGS = Path(__file__).parent / "dags"
 EXAMPLE = Path(__file__).parent.parent.parent / "example_dags" / "approve_campaign.py"
 KEY = "sk-simulator-key-typed-into-a-form"
 BUCKET = "marketing-assets"
@@ -54,11 +55,14 @@ def gateway(programs: tuple[str, str]) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def airflow(gateway: Any, rclone_s3: LocalS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """A running Airflow with the example, and no other Dag that would ask the gateway."""
+    """A running Airflow with the example, and Dags that are started to be looked at; they have a connection of their own."""
     rclone_s3.client().create_bucket(Bucket=BUCKET)
-    connections = {"aws_default": json.loads(rclone_s3.connection)}
+    extra = {"gateway": "tokenhot", "allow_private_hosts": True}
+    looked_at = {"conn_type": "qwenimage", "host": gateway.base("tokenhot"), "password": KEY, "extra": extra}
+    connections = {"aws_default": json.loads(rclone_s3.connection), "looked_at": looked_at}
     home, dags = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("dags")
-    shutil.copy(EXAMPLE, dags)
+    for file in (EXAMPLE, *DAGS.glob("*.py")):
+        shutil.copy(file, dags)
     environ = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with running_airflow(dags=dags, home=home, connections=connections, environ=environ) as started:
         yield started

@@ -130,7 +130,7 @@ def test_nobody_is_shut_out(browser, theme):
         browser.wait(lambda: browser.driver.execute_script(seen) == theme, theme)
         assert browser.barriers() == []
         press(browser, Keys.ENTER)
-        browser.find("#comparison[open]")
+        browser.find("#viewer[open]")
         assert browser.barriers() == []
         press(browser, Keys.ESCAPE)
 
@@ -138,7 +138,7 @@ def test_nobody_is_shut_out(browser, theme):
 def test_two_are_compared_pixel_by_pixel_and_move_together(browser):
     with browser.frame():
         press(browser, "c", Keys.ARROW_RIGHT, "c")
-        browser.find("#comparison[open]")
+        browser.find("#viewer[open]")
         browser.wait(lambda: all(side["natural"] for side in sides(browser)), "both images")
         left, right = sides(browser)
         assert left["address"] != right["address"]

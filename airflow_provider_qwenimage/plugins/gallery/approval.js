@@ -2,8 +2,8 @@
 
 import { Refused, value } from "./api.js";
 import { element, find } from "./element.js";
+import { Caption } from "./caption.js";
 import { Choice } from "./choice.js";
-import { Comparison } from "./comparison.js";
 import { forget, keep, kept } from "./draft.js";
 import { t, translate } from "./language.js";
 import { plain, text } from "./plain.js";
@@ -11,19 +11,18 @@ import { answer, decided, question } from "./question.js";
 import { owner, scope } from "./scope.js";
 import { followTheme } from "./theme.js";
 import { Tiles } from "./tiles.js";
+import { Viewer } from "./viewer.js";
 
-const [subject, summary, body, notice, grid, more] = ["subject", "summary", "body", "notice", "grid", "more"].map(find);
+const [subject, summary, body, notice, grid] = ["subject", "summary", "body", "notice", "grid"].map(find);
 const buttons = ["all", "none", "answer"].map(find);
 const [all, none, send] = buttons;
 const me = { taskId: scope.taskId, mapIndex: scope.mapIndex };
-const called = (image) => image.uri.split("/").at(-1);
 
 let asked = null; // the question, null where it cannot be read
 let choice = null;
 let tiles = null;
-let comparison = null;
 let isSending = false;
-let held = []; // places of images that wait to be compared
+let held = []; // images that wait to be compared
 
 function say(...words) {
   notice.replaceChildren(...words.filter(Boolean).map((word) => element("p", { textContent: word })));
@@ -39,19 +38,6 @@ function report() {
   send.disabled = !asked?.isOpen || isSending || Boolean(choice.problem);
 }
 
-function compare(at, from) {
-  held = held.includes(at) ? held.filter((one) => one !== at) : [...held, at];
-  if (held.length === 2) {
-    comparison.open([...held], from);
-    held = [];
-  }
-  tiles.hold(held);
-}
-
-function freeze() {
-  tiles.close();
-  comparison.close();
-}
 
 /** Show how it ended; nothing can be changed then. */
 function close(...before) {
@@ -62,7 +48,7 @@ function close(...before) {
   } else {
     say(...before, t("notOpen"));
   }
-  freeze();
+  choice.close();
 }
 
 async function submit() {
@@ -100,14 +86,21 @@ async function look() {
 
 function show(images, limits) {
   choice = new Choice(images.map(({ uri }) => uri), limits);
-  comparison = new Comparison(images, choice, called);
-  tiles = new Tiles(grid, more, images, choice, { open: (at, from) => comparison.open([at], from), compare, called });
+  const viewer = new Viewer(() => new Caption(choice));
+  const compare = (image, from) => {
+    held = held.includes(image) ? held.filter((one) => one !== image) : [...held, image];
+    if (held.length === 2) {
+      viewer.open(images, from, held);
+      held = [];
+    }
+    tiles.hold(held);
+  };
   if (asked?.isOpen) {
     choice.restore(kept(asked.created));
     choice.watch(() => asked.isOpen && keep(asked.created, choice.draft));
   }
   choice.watch(report);
-  tiles.draw();
+  tiles = new Tiles(grid, images, choice, { open: (image, from) => viewer.open(images, from, [image]), compare });
 }
 
 async function read() {
@@ -120,7 +113,7 @@ async function read() {
   show(images.filter((image) => image.uri), { minimum: approval?.minimum ?? 1, maximum: approval?.maximum ?? null });
   if (unread) {
     say(unread instanceof Refused ? unread.message : t("failedReading"));
-    freeze();
+    choice.close();
   } else if (!asked.isOpen) {
     close();
   } else if (approval?.refused) {
@@ -134,8 +127,6 @@ followTheme();
 all.addEventListener("click", () => choice.all());
 none.addEventListener("click", () => choice.none());
 send.addEventListener("click", submit);
-addEventListener("scroll", () => tiles?.draw(), { passive: true });
-addEventListener("resize", () => tiles?.draw(), { passive: true });
 document.addEventListener("visibilitychange", look);
 addEventListener("focus", look);
 read()

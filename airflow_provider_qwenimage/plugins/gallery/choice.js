@@ -5,6 +5,7 @@ export class Choice {
   #chosen = new Set();
   #rejected = new Map(); // comments by URI
   #watchers = [];
+  isClosed = false;
 
   /** `minimum` and `maximum` bound how many may be chosen. */
   constructor(uris, { minimum = 1, maximum = null } = {}) {
@@ -16,6 +17,12 @@ export class Choice {
   /** Call `work` after every change with the URIs it concerns. */
   watch(work) {
     this.#watchers.push(work);
+  }
+
+  /** Let it be looked at, and no more. */
+  close() {
+    this.isClosed = true;
+    this.#changed(this.#uris);
   }
 
   /** "chosen", "rejected", or "" where nothing was decided. */

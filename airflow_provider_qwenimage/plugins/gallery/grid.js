@@ -1,7 +1,7 @@
 // A list of cards of one height that draws only those near the view: of 5,000 images the page holds some dozens.
+// The card that had the focus last stays, at its place out of view: the keys go on from it, and what is typed arrives.
 
 const AHEAD = 1; // views drawn above and below the one that is seen
-const GAP = 16; // pixels between cards, as the style sheet has it
 const WORDS = 124; // pixels of a card below its picture
 const LINE = 18; // pixels of a further line
 
@@ -12,6 +12,7 @@ export class Grid {
   #items = [];
   #drawn = new Map(); // position: card
   #waiting = false;
+  #kept = null; // the place of a card that is never dropped
 
   /** `make` draws the card of an item, which has so many `lines` more than those of a run. */
   constructor(list, make, lines = 0) {
@@ -21,6 +22,7 @@ export class Grid {
     const later = () => this.#later();
     addEventListener("scroll", later, { passive: true });
     addEventListener("resize", later, { passive: true });
+    list.addEventListener("focusin", (event) => (this.#kept = this.placeOf(event.target) ?? this.#kept));
   }
 
   /** Show other items; those that stay where they are keep their cards. */
@@ -28,6 +30,7 @@ export class Grid {
     for (const [place, card] of this.#drawn) {
       if (items[place] !== this.#items[place]) {
         this.#drop(place, card);
+        this.#kept = place === this.#kept ? null : this.#kept;
       }
     }
     this.#items = items;
@@ -37,6 +40,22 @@ export class Grid {
   /** The cards that are drawn, by their items. */
   get cards() {
     return [...this.#drawn].map(([place, card]) => [this.#items[place], card]);
+  }
+
+  get columns() {
+    return getComputedStyle(this.#list).gridTemplateColumns.split(" ").length;
+  }
+
+  /** Where the card lies that holds `element`. */
+  placeOf(element) {
+    return [...this.#drawn].find(([, card]) => card.contains(element))?.[0];
+  }
+
+  /** Draw the card at `place`, wherever the view is, and keep it; return it. */
+  keep(place) {
+    this.#kept = place;
+    this.#draw();
+    return this.#drawn.get(place);
   }
 
   #later() {
@@ -50,27 +69,43 @@ export class Grid {
   }
 
   #draw() {
-    const columns = getComputedStyle(this.#list).gridTemplateColumns.split(" ");
-    const row = Math.round(parseFloat(columns[0])) + this.#words;
+    const style = getComputedStyle(this.#list);
+    const [columns, gap] = [style.gridTemplateColumns.split(" "), parseFloat(style.rowGap)];
+    const width = parseFloat(columns[0]);
+    const row = Math.round(width) + this.#words;
     const rows = Math.ceil(this.#items.length / columns.length);
     const above = -this.#list.getBoundingClientRect().top;
     const bounded = (number) => Math.min(Math.max(number, 0), rows);
-    const first = bounded(Math.floor((above - AHEAD * innerHeight) / (row + GAP)));
-    const last = bounded(Math.ceil((above + (1 + AHEAD) * innerHeight) / (row + GAP)));
+    const first = bounded(Math.floor((above - AHEAD * innerHeight) / (row + gap)));
+    const last = bounded(Math.ceil((above + (1 + AHEAD) * innerHeight) / (row + gap)));
     this.#list.style.gridAutoRows = `${row}px`;
-    this.#list.style.paddingTop = `${first * (row + GAP)}px`;
-    this.#list.style.paddingBottom = `${(rows - last) * (row + GAP)}px`;
-    this.#fill(first * columns.length, Math.min(last * columns.length, this.#items.length));
+    this.#list.style.paddingTop = `${first * (row + gap)}px`;
+    this.#list.style.paddingBottom = `${(rows - last) * (row + gap)}px`;
+    const isNear = this.#fill(first * columns.length, Math.min(last * columns.length, this.#items.length));
+    for (const [place, card] of this.#drawn) {
+      const [line, column] = [Math.floor(place / columns.length), place % columns.length];
+      const at = { top: line * (row + gap), left: column * (width + gap), width, height: row };
+      card.classList.toggle("far", !isNear(place));
+      Object.entries(at).forEach(([name, pixels]) => (card.style[name] = isNear(place) ? "" : `${pixels}px`));
+    }
   }
 
+  /** Draw the cards from `first` to before `end`, and the one that is kept; return which places are among the former. */
   #fill(first, end) {
+    const isNear = (place) => place >= first && place < end;
+    const places = Array.from({ length: end - first }, (_, at) => first + at);
+    if (this.#kept !== null && this.#kept < this.#items.length && !isNear(this.#kept)) {
+      places.push(this.#kept);
+      places.sort((one, other) => one - other);
+    }
+    const wanted = new Set(places);
     for (const [place, card] of this.#drawn) {
-      if (place < first || place >= end) {
+      if (!wanted.has(place)) {
         this.#drop(place, card);
       }
     }
     let before = null;
-    for (let place = end - 1; place >= first; place -= 1) {
+    for (const place of places.reverse()) {
       const card = this.#drawn.get(place) ?? this.#card(place);
       if (card.nextSibling !== before || !card.parentNode) {
         this.#list.insertBefore(card, before);
@@ -78,6 +113,7 @@ export class Grid {
       card.setAttribute("aria-setsize", this.#items.length);
       before = card;
     }
+    return isNear;
   }
 
   #card(place) {

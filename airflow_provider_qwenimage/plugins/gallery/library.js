@@ -1,5 +1,6 @@
 // The page of all images: of every run that the user may read, newest first, as far as it is scrolled.
 
+import { About } from "./about.js";
 import { Refused } from "./api.js";
 import { card } from "./cards.js";
 import { element, find } from "./element.js";
@@ -16,7 +17,7 @@ const AHEAD = 60; // images beyond those that are drawn
 const APPROVALS = 500; // decisions that are looked up
 const fields = ["words", "dag", "day", "approval"].map(find);
 const [words, dag, day, approval] = fields;
-const viewer = new Viewer();
+const viewer = new Viewer(() => new About());
 
 let shown = [];
 let runs = new Set(); // those looked through
@@ -26,7 +27,7 @@ let more = null; // the rest of the search
 let states = new Map();
 
 const grid = new Grid(find("grid"), (image) =>
-  card(image, { open: (one, from) => viewer.open(one, from, () => shown), more: [link(image.owner), ...state(image)] }),
+  card(image, { open: (one, from) => viewer.open(shown, from, [one]), more: [link(image.owner), ...state(image)] }),
   2,
 );
 

@@ -1,5 +1,6 @@
 // The page of a run or a task: reads, filters, and shows as much as is looked at.
 
+import { About } from "./about.js";
 import { Refused } from "./api.js";
 import { card, retell } from "./cards.js";
 import { Chosen } from "./chosen.js";
@@ -18,7 +19,7 @@ import { Viewer } from "./viewer.js";
 const AGAIN = 4000; // milliseconds until a running batch is asked again
 const ids = ["filter", "unmarked", "summary", "notice", "failures", "manifest"];
 const [filter, unmarked, summary, notice, failures, manifest] = ids.map(find);
-const viewer = new Viewer();
+const viewer = new Viewer(() => new About());
 
 let images = [];
 let known = new Set(); // URIs: the images of a campaign are told by its shards, and by the task that closes it
@@ -31,8 +32,8 @@ let isQuiet = false; // what is shown stays until all is read
 let reading = 0; // only the latest reading may draw
 
 const stored = () => shown.filter((image) => image.uri);
-const open = (image, from) => viewer.open(image, from, stored);
-const chosen = new Chosen({ shown: stored, compare: (some, from) => viewer.compare(some, from), changed: tick });
+const open = (image, from) => viewer.open(stored(), from, [image]);
+const chosen = new Chosen({ shown: stored, compare: (some, from) => viewer.open(some, from), changed: tick });
 const grid = new Grid(find("grid"), (image) =>
   card(image, { open, chosen: (one) => chosen.has(one), choose: (...change) => chosen.choose(...change) }),
 );

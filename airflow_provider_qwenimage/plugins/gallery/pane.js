@@ -27,6 +27,10 @@ export class Pane {
     this.picture.src = imageAddress(image.owner, image.uri);
   }
 
+  clear() {
+    this.picture.removeAttribute("src");
+  }
+
   zoom(isActual) {
     this.#isActual = isActual;
     this.#fit();

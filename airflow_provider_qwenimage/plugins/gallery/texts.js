@@ -128,8 +128,6 @@ export const TEXTS = {
   reject: ["Reject", "否决"],
   zoom: ["Zoom", "放大"],
   sideBySide: ["Compare", "对比"],
-  actualSize: ["1:1", "1:1"],
-  comparison: ["Images in full size", "查看原图"],
   rejectNamed: ["Reject {name}", "否决 {name}"],
   compareNamed: ["Compare {name} with another image", "将 {name} 与另一张图片对比"],
   commentNamed: ["What is to be done better in {name}", "{name} 需要改进之处"],

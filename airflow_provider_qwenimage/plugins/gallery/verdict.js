@@ -39,16 +39,11 @@ export class Verdict {
     const state = this.#choice.state(this.#uri);
     this.choose.setAttribute("aria-pressed", String(state === "chosen"));
     this.reject.setAttribute("aria-pressed", String(state === "rejected"));
+    this.choose.disabled = this.reject.disabled = this.comment.readOnly = this.#choice.isClosed;
     this.comment.hidden = state !== "rejected";
     const comment = this.#choice.comment(this.#uri);
     if (this.comment.value !== comment) {
       this.comment.value = comment;
     }
-  }
-
-  /** Let it be looked at, and no more. */
-  close() {
-    this.choose.disabled = this.reject.disabled = true;
-    this.comment.readOnly = true;
   }
 }

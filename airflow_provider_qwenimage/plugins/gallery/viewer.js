@@ -1,118 +1,144 @@
-// Images in full size, one or several side by side, fitted or pixel by pixel. Arrows go on, 1 switches, Escape closes.
+// Images in full size, one or several side by side, zoomed and moved together. Arrows go on, 1 shows every pixel.
 
-import { copied } from "./chosen.js";
-import { element, find } from "./element.js";
-import { facts, nameOf } from "./facts.js";
+import { element } from "./element.js";
+import { nameOf } from "./facts.js";
 import { t } from "./language.js";
-import { downloadAddress, imageAddress } from "./scope.js";
+import { Pane } from "./pane.js";
+
+const CLOSE_ENOUGH = 0.005; // of what can be moved: a place is a whole pixel of each
+
+function button(textContent, work, properties = {}) {
+  const made = element("button", { type: "button", textContent, ...properties });
+  made.addEventListener("click", work);
+  return made;
+}
 
 export class Viewer {
-  #images = () => [];
-  #compared = [];
-  #at = 0;
+  #caption;
+  #images = [];
+  #sides = [];
+  #at = []; // which images are shown; the last one is the one that goes on
+  #isActual = false;
   #from = null;
 
-  constructor() {
-    this.dialog = find("viewer");
-    find("viewer-close").addEventListener("click", () => this.dialog.close());
-    find("viewer-previous").addEventListener("click", () => this.#go(-1));
-    find("viewer-next").addEventListener("click", () => this.#go(1));
-    find("viewer-pixels").addEventListener("click", () => this.#switch());
+  /**
+   * `caption` makes what stands below an image: its `element`, `show(image, { alone })`, and in `acts` what keys do.
+   */
+  constructor(caption) {
+    this.#caption = caption;
+    this.place = element("span", { id: "viewer-place", className: "wide" });
+    this.place.setAttribute("role", "status");
+    this.previous = button("←", () => this.#go(-1), { id: "viewer-previous", ariaLabel: t("previous") });
+    this.next = button("→", () => this.#go(1), { id: "viewer-next", ariaLabel: t("next") });
+    this.pixels = button("1:1", () => this.#turn(), { id: "viewer-pixels", title: t("pixelsHint") });
+    const close = button(t("close"), () => this.dialog.close(), { id: "viewer-close" });
+    this.stage = element("div", { id: "viewer-stage", className: "stage" });
+    const bar = element("div", { className: "bar" }, this.place, this.previous, this.next, this.pixels, close);
+    this.dialog = element("dialog", { id: "viewer", ariaLabel: t("fullSize") }, bar, this.stage);
+    this.dialog.addEventListener("turn", () => this.#turn());
     this.dialog.addEventListener("close", () => this.#closed());
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-    this.dialog.addEventListener("keydown", (event) => this.#key(event));
+    this.dialog.addEventListener("keydown", (event) => this.#press(event));
+    document.body.append(this.dialog);
   }
 
-  /** Show `image`; `images` returns what lies to its sides. */
-  open(image, from, images) {
+  /** Show some of these images, by default all of them; the focus goes back to `from`. */
+  open(images, from, shown = images) {
     this.#images = images;
-    this.#compared = [];
-    this.#at = Math.max(images().indexOf(image), 0);
-    this.#begin(from);
-  }
-
-  /** Show some images side by side. */
-  compare(images, from) {
-    this.#compared = images;
-    this.#begin(from);
-  }
-
-  #begin(from) {
     this.#from = from;
-    this.#switch(true);
-    this.#show();
-    if (!this.dialog.open) {
-      this.dialog.showModal();
+    this.#at = shown.map((image) => images.indexOf(image));
+    while (this.#sides.length < shown.length) {
+      this.#sides.push(this.#side());
+    }
+    this.#sides.forEach(({ figure }, side) => (figure.hidden = side >= shown.length));
+    this.previous.hidden = this.next.hidden = images.length === shown.length;
+    this.#zoom(false);
+    this.dialog.showModal();
+    shown.forEach((_, side) => this.#show(side));
+    this.#sides[0].pane.stage.focus();
+  }
+
+  /** What stands below the images. */
+  get captions() {
+    return this.#sides.map(({ caption }) => caption);
+  }
+
+  #side() {
+    const pane = new Pane((place) => this.#shown.forEach((other) => other.pane !== pane && this.#follow(other.pane, place)));
+    const caption = this.#caption();
+    const figure = element("figure", {}, pane.stage, element("figcaption", {}, caption.element));
+    this.stage.append(figure);
+    return { pane, caption, figure };
+  }
+
+  get #shown() {
+    return this.#sides.slice(0, this.#at.length);
+  }
+
+  /** Each moves the others; what is there already is not moved again. */
+  #follow(pane, { x, y }) {
+    const { place } = pane;
+    if (this.#isActual && Math.abs(place.x - x) + Math.abs(place.y - y) > CLOSE_ENOUGH) {
+      pane.move({ x, y });
     }
   }
 
-  #closed() {
-    find("viewer-stage").replaceChildren();
-    this.#from?.focus();
-  }
-
-  #key(event) {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const panning = find("viewer-stage").classList.contains("pixels") && event.target.classList.contains("pane");
-    if (step && !panning && this.#compared.length === 0) {
-      this.#go(step);
-    } else if (event.key === "1") {
-      this.#switch();
-    }
+  #show(side) {
+    const image = this.#images[this.#at[side]];
+    const { pane, caption } = this.#sides[side];
+    pane.show(image, nameOf(image));
+    caption.show(image, { alone: this.#at.length === 1 });
+    const [last, count] = [this.#at.at(-1), this.#images.length];
+    const isAll = count > 1 && this.#at.length === count;
+    this.place.textContent = isAll ? t("compared", { count }) : this.#at.map((at) => t("place", { at: at + 1, count })).join(" | ");
+    this.previous.disabled = last === 0;
+    this.next.disabled = last === count - 1;
   }
 
   #go(step) {
-    const last = this.#images().length - 1;
-    this.#at = Math.min(Math.max(this.#at + step, 0), last);
-    this.#show();
-  }
-
-  #switch(whole = find("viewer-stage").classList.contains("pixels")) {
-    find("viewer-stage").classList.toggle("pixels", !whole);
-    find("viewer-pixels").setAttribute("aria-pressed", String(!whole));
-  }
-
-  #show() {
-    const images = this.#images();
-    const several = this.#compared.length > 0;
-    const shown = several ? this.#compared : [images[this.#at]];
-    find("viewer-stage").replaceChildren(...shown.map((image) => pane(image, shown.length > 1)));
-    find("viewer-place").textContent = several ? t("compared", { count: shown.length }) : t("place", { at: this.#at + 1, count: images.length });
-    find("viewer-previous").hidden = find("viewer-next").hidden = several;
-    find("viewer-previous").disabled = this.#at === 0;
-    find("viewer-next").disabled = this.#at === images.length - 1;
-    find("viewer-about").replaceChildren(...(several ? [] : about(shown[0])));
-  }
-}
-
-function about(image) {
-  const details = element("dl");
-  for (const [name, value] of facts(image)) {
-    details.append(element("dt", { textContent: name }), element("dd", { textContent: String(value) }));
-  }
-  const copy = element("button", { type: "button", textContent: t("copyUri") });
-  copy.addEventListener("click", async () => {
-    copy.textContent = t((await copied(image.uri)) ? "copied" : "notAllowed");
-  });
-  const download = element("a", { href: downloadAddress(image.owner, image.uri), download: "", className: "button", textContent: t("download") });
-  const prompts = [image.prompt, image.revised_prompt].filter(Boolean).map((textContent) => element("p", { textContent }));
-  return [...prompts, details, element("div", { className: "actions" }, copy, download)];
-}
-
-/** One image in a part of the stage of its own; dragging moves all of them, so that they show the same place. */
-function pane(image, named) {
-  const shown = element("img", { src: imageAddress(image.owner, image.uri), alt: image.prompt ?? "", draggable: false });
-  const box = element("div", { className: "pane", tabIndex: 0 }, shown);
-  box.setAttribute("role", "group");
-  box.setAttribute("aria-label", nameOf(image));
-  box.addEventListener("pointerdown", (event) => box.setPointerCapture(event.pointerId));
-  box.addEventListener("pointermove", (event) => event.buttons === 1 && box.scrollBy(-event.movementX, -event.movementY));
-  box.addEventListener("scroll", () => {
-    for (const other of box.closest(".stage").querySelectorAll(".pane")) {
-      if (other !== box && (other.scrollLeft !== box.scrollLeft || other.scrollTop !== box.scrollTop)) {
-        other.scrollTo(box.scrollLeft, box.scrollTop);
-      }
+    const side = this.#at.length - 1;
+    if (!this.next.hidden) {
+      this.#at[side] = Math.min(Math.max(this.#at[side] + step, 0), this.#images.length - 1);
+      this.#show(side);
     }
-  });
-  return element("figure", {}, box, ...(named ? [element("figcaption", { textContent: nameOf(image) })] : []));
+  }
+
+  #turn() {
+    this.#zoom(!this.#isActual);
+  }
+
+  #zoom(isActual) {
+    this.#isActual = isActual;
+    this.pixels.setAttribute("aria-pressed", String(isActual));
+    this.#sides.forEach(({ pane }) => pane.zoom(isActual));
+  }
+
+  /** Images in full size are large: those that nobody looks at are let go. */
+  #closed() {
+    this.#sides.forEach(({ pane }) => pane.clear());
+    this.#from?.focus();
+  }
+
+  /** The side that has the focus; without one, the one that goes on. */
+  get #active() {
+    return this.#shown.find(({ figure }) => figure.contains(document.activeElement)) ?? this.#shown.at(-1);
+  }
+
+  #press(event) {
+    if (event.target.closest("textarea") || event.ctrlKey || event.metaKey || event.altKey) {
+      return;
+    }
+    const isOnButton = event.target.closest("button") !== null;
+    const isOnImage = event.target.closest(".canvas") !== null;
+    const acts = {
+      1: () => this.#turn(),
+      ...this.#active.caption.acts?.({ isOnButton }),
+      // In full size the arrows move the image, as the browser does it.
+      ...(this.#isActual && isOnImage ? {} : { ArrowLeft: () => this.#go(-1), ArrowRight: () => this.#go(1) }),
+    };
+    if (acts[event.key]) {
+      event.preventDefault();
+      acts[event.key]();
+    }
+  }
 }

@@ -29,7 +29,7 @@ async def manifest(
 
     :param page: only the images of this page, counted from 0, and how many pages there are.
     """
-    recorded = await records.of(of, api(request))
+    recorded = await records.of(of, api(request), manifest=True)
     if recorded.manifest is None:
         raise HTTPException(404, "This task instance recorded no manifest.")
     try:

@@ -70,6 +70,10 @@ class Recorded:
     listing: Listing | None = None
     unfinished: Unfinished | None = None
 
+    def lacks(self, uri: str | None, *, manifest: bool) -> bool:
+        """Whether an image is wanted that is not recorded, or a manifest."""
+        return (uri is not None and self.images.get(uri) is None) or (manifest and self.manifest is None)
+
 
 class Records:
     """Reads records and keeps them for some seconds; who may read them is asked before, for every request."""
@@ -77,15 +81,18 @@ class Records:
     def __init__(self) -> None:
         self._kept: dict[Instance, tuple[float, Recorded]] = {}
 
-    async def of(self, instance: Instance, api: RestApi, *, uri: str | None = None) -> Recorded:
+    async def of(
+        self, instance: Instance, api: RestApi, *, uri: str | None = None, manifest: bool = False
+    ) -> Recorded:
         """
         Return what ``instance`` recorded; empty where it recorded nothing.
 
         :param uri: what is looked for; a record without it is read anew, for the task may still be storing.
+        :param manifest: its manifest is looked for, of which the same holds.
         """
         now = time.monotonic()
         until, recorded = self._kept.get(instance, (0.0, None))
-        if recorded is None or until < now or (uri is not None and recorded.images.get(uri) is None):
+        if recorded is None or until < now or recorded.lacks(uri, manifest=manifest):
             fields = await _rendered(instance, api)
             recorded = await _read(instance, api, fields or {}, known=recorded)
             # Who may read XComs only does not see them; what is told without them is nothing to tell others.

@@ -12,27 +12,28 @@ from plugins.people import ANNA, BEN, CLEO
 PREFIX = "gallery/batch/"
 
 
-@pytest.fixture
-def unfinished(anna, server):
-    """The run of ``batch`` as if its manifest were not pushed yet."""
+def rename(key, new):
+    """Rename an XCom of ``batch``."""
     from airflow.models.xcom import XComModel
     from airflow.settings import Session
 
+    xcoms = XComModel.__table__
+    with Session() as session:
+        session.execute(xcoms.update().where(xcoms.c.dag_id == "batch", xcoms.c.key == key).values(key=new))
+        session.commit()
+
+
+@pytest.fixture
+def unfinished(anna, server):
+    """The run of ``batch`` as if its manifest were not pushed yet."""
     (run,) = anna.get("/api/v2/dags/batch/dagRuns").raise_for_status().json()["dag_runs"]
     of = {"dag_id": "batch", "run_id": run["dag_run_id"], "task_id": "store"}
 
-    def rename(key, new):
-        xcoms = XComModel.__table__
-        with Session() as session:
-            session.execute(
-                xcoms.update().where(xcoms.c.dag_id == "batch", xcoms.c.key == key).values(key=new)
-            )
-            session.commit()
-        access.records._kept.clear()
-
+    access.records._kept.clear()
     rename("manifest", "manifest_later")
     yield of
     rename("manifest_later", "manifest")
+    access.records._kept.clear()
 
 
 def test_what_is_stored_is_told_with_its_cost_and_served(anna, unfinished):
@@ -45,6 +46,15 @@ def test_what_is_stored_is_told_with_its_cost_and_served(anna, unfinished):
             assert (answer.status_code, answer.headers["content-type"][:6]) == (200, "image/")
     again = anna.get("/qwenimage/unfinished", params={**unfinished, "after": part["after"]}).json()
     assert again == {"images": [], "after": part["after"], "more": False}
+
+
+@pytest.mark.parametrize("page", [None, 0])
+def test_a_manifest_is_served_as_soon_as_it_is_there(anna, unfinished, page):
+    asked = unfinished if page is None else {**unfinished, "page": page}
+    assert anna.get("/qwenimage/unfinished", params=unfinished).status_code == 200
+    assert anna.get("/qwenimage/manifest", params=asked).status_code == 404
+    rename("manifest_later", "manifest")
+    assert len(anna.get("/qwenimage/manifest", params=asked).raise_for_status().json()["images"]) == 2
 
 
 def test_no_other_object_under_the_prefix_is_served(anna, unfinished):

@@ -13,10 +13,10 @@ import { t, translate } from "./language.js";
 import { isMarked } from "./marks.js";
 import { manifestAddress, scope } from "./scope.js";
 import { followTheme } from "./theme.js";
-import { further, stillRunning } from "./unfinished.js";
+import { follow } from "./unfinished.js";
 import { Viewer } from "./viewer.js";
 
-const AGAIN = 4000; // milliseconds until a running batch is asked again
+const AGAIN = 4000; // milliseconds until it is asked again what running tasks have stored
 const ids = ["filter", "unmarked", "summary", "notice", "failures", "manifest"];
 const [filter, unmarked, summary, notice, failures, manifest] = ids.map(find);
 const viewer = new Viewer(() => new About());
@@ -25,6 +25,7 @@ let images = [];
 let known = new Set(); // URIs: the images of a campaign are told by its shards, and by the task that closes it
 let shown = []; // those the filter leaves
 let spent = []; // what images cost that are not shown
+let missing = []; // what did not come
 let notes = [];
 let running = [];
 let isReading = false;
@@ -90,6 +91,9 @@ function link() {
 }
 
 function report() {
+  if (isQuiet) {
+    return;
+  }
   link();
   const count = t(shown.length === images.length ? "count" : "countOf", { shown: shown.length, count: images.length });
   const cost = costs();
@@ -99,8 +103,8 @@ function report() {
   if (isReading) {
     return;
   }
-  if (images.length === 0 && spent.length === 0 && failures.hidden && running.length === 0) {
-    say(t(scope.taskId ? "taskStoredNone" : "runStoredNone"), t("appearHere"), ...notes);
+  if (images.length === 0 && spent.length === 0 && failures.hidden) {
+    say(...(running.length > 0 ? [t(scope.taskId ? "taskGoesOn" : "runGoesOn")] : [t(scope.taskId ? "taskStoredNone" : "runStoredNone"), t("appearHere")]), ...notes);
   } else {
     say(...(images.length > 0 && shown.length === 0 ? [t("noMatch")] : []), ...notes);
   }
@@ -135,45 +139,59 @@ function page(turn) {
       }
     }),
     failures: current((found) => {
-      if (found.length > 0) {
-        const all = failures.querySelector("ul") ?? failures.appendChild(element("ul"));
-        all.append(...found.map(failure));
-        failures.hidden = false;
+      missing.push(...found);
+      if (!isQuiet) {
+        tell();
       }
     }),
   };
 }
 
-function later(turn) {
-  setTimeout(() => turn === reading && follow(turn), AGAIN);
+/** Show what did not come. */
+function tell() {
+  failures.hidden = missing.length === 0;
+  failures.replaceChildren(element("h2", { textContent: t("failures") }), element("ul", {}, ...missing.map(failure)));
 }
 
-/** Show what running batches have stored since; read all of it again once one of them has ended. */
-async function follow(turn) {
+function later(turn) {
+  setTimeout(() => turn === reading && look(turn), AGAIN);
+}
+
+/** Show what running tasks have stored since; read all of it again once one of them has ended. */
+async function look(turn) {
   if (!document.hidden) {
-    const going = await stillRunning(running);
+    const going = await follow(running, page(turn));
     if (turn !== reading) {
       return;
     }
-    if (going.length < running.length) {
+    if (going === null) {
       await read({ quietly: true });
       return;
     }
-    for (const of of going) {
-      await further(of, page(turn));
-    }
+    running = going;
+    report();
   }
   later(turn);
+}
+
+/** What is told as before stays the same object: its card stays, with the focus that it may have. */
+function unchanged(before) {
+  const known = new Map(before.map((image) => [image.uri ?? image.url, image]));
+  return (image) => {
+    const old = known.get(image.uri ?? image.url);
+    return old && JSON.stringify(old) === JSON.stringify(image) ? old : image;
+  };
 }
 
 async function read({ quietly = false } = {}) {
   reading += 1;
   const turn = reading;
-  [images, known, spent, notes, running, isReading, isQuiet] = [[], new Set(), [], [], [], true, quietly];
-  failures.hidden = true;
-  failures.replaceChildren(element("h2", { textContent: t("failures") }));
+  const kept = unchanged(images);
+  [images, known, spent, missing, notes, running] = [[], new Set(), [], [], [], []];
+  [isReading, isQuiet] = [true, quietly];
   if (!quietly) {
     say();
+    tell();
     select();
   }
   try {
@@ -186,6 +204,8 @@ async function read({ quietly = false } = {}) {
   }
   if (turn === reading) {
     [isReading, isQuiet] = [false, false];
+    images = images.map(kept);
+    tell();
     select();
     chosen.keep(images);
     document.body.dataset.state = "read";

@@ -35,6 +35,8 @@ export const TEXTS = {
   nothingToShow: ["Nothing to show", "没有可显示的内容"],
   taskStoredNone: ["This task stored no images.", "此任务没有保存图片。"],
   runStoredNone: ["No task of this run stored images.", "此运行中没有任务保存图片。"],
+  taskGoesOn: ["This task has not ended. Its images appear here once they are stored.", "此任务尚未结束，图片保存后会显示在这里。"],
+  runGoesOn: ["This run has not ended. Its images appear here once they are stored.", "此运行尚未结束，图片保存后会显示在这里。"],
   appearHere: ["Images appear here when a Qwen Image task has pushed what it stored.", "Qwen Image 任务保存图片后会显示在这里。"],
   noMatch: ["No image matches the filter.", "没有符合筛选条件的图片。"],
   manifestBroken: ["The manifest of {task} cannot be read any further.", "无法继续读取 {task} 的清单。"],

@@ -1,33 +1,62 @@
-// The images of batches that are not finished, as they are stored: the manifest that lists them is written last.
+// What tasks store while the page is looked at: a batch tells it in its journal, for its manifest is written last; any
+// other task when it ends.
 
-import { forEach, tasks } from "./api.js";
+import { forEach, get, run, tasks } from "./api.js";
 import { t } from "./language.js";
 import { plain } from "./plain.js";
 import { owner, unfinishedAddress } from "./scope.js";
 
-const STORING = /^QwenImage(Batch|CampaignShard)Operator$/;
-const RUNNING = new Set(["running", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "queued"]);
+const JOURNAL = /^QwenImage(Batch|CampaignShard)Operator$/;
+const ASKING = "QwenImageApprovalOperator"; // waits for a person, and stores nothing
+const GOING = new Set(["running", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "queued", "scheduled"]);
+const same = (one) => (other) => one.taskId === other.taskId && one.mapIndex === other.mapIndex;
 
 /**
- * Tell `page` what the batches among the tasks `wanted` have stored so far, and which of them go on.
+ * Tell `page` what the batches among the tasks `wanted` have stored so far, and which tasks go on.
  *
  * `summed` says of which the whole cost is known: their images are not counted once more.
  */
 export async function unfinished({ wanted, summed }, page) {
-  const found = (await tasks().catch(() => [])).filter((one) => STORING.test(one.operator) && one.started && wanted(one));
-  await forEach(found, (of) => further(Object.assign(of, { after: 0, summed: summed(of) }), page));
-  page.running(found.filter((one) => RUNNING.has(one.state)));
+  const found = (await tasks().catch(() => [])).map((of) => ({ ...of, after: 0, summed: summed(of) }));
+  const going = await goOn(found);
+  const told = found.filter((of) => JOURNAL.test(of.operator) && of.started && wanted(of));
+  await forEach(told, (of) => further(of, going.includes(of) ? silent(page) : page));
+  page.running(going);
 }
 
-/** Those of these tasks that go on; all of them while Airflow does not answer. */
-export async function stillRunning(found) {
-  const now = await tasks().catch(() => null);
-  const going = new Set((now ?? []).filter((one) => RUNNING.has(one.state)).map((one) => `${one.taskId} ${one.mapIndex}`));
-  return now ? found.filter((of) => going.has(`${of.taskId} ${of.mapIndex}`)) : found;
+/** Tell `page` what the tasks that were `running` stored since; return those that go on, `null` once one of them has ended. */
+export async function follow(running, page) {
+  const found = await tasks().catch(() => null);
+  if (!found) {
+    return running; // Airflow does not answer
+  }
+  const going = (await goOn(found)).map((of) => Object.assign(running.find(same(of)) ?? { after: 0, summed: false }, of));
+  if (!running.every((of) => going.some(same(of)))) {
+    return null;
+  }
+  await forEach(going.filter((of) => JOURNAL.test(of.operator) && of.started), (of) => further(of, silent(page)));
+  return going;
 }
 
-/** Tell `page` what a batch stored since it was asked last. */
-export async function further(of, page) {
+/** A journal that is not there yet, or not any more, is nothing to tell of. */
+const silent = (page) => ({ ...page, note: () => {} });
+
+/** Those that are still to store something. */
+async function goOn(found) {
+  const storing = found.filter((of) => of.operator !== ASKING);
+  const waiting = storing.filter((of) => !of.state);
+  const comes = waiting.length > 0 && (await runGoesOn());
+  return storing.filter((of) => GOING.has(of.state) || (comes && !of.state));
+}
+
+/** Whether what has not begun will: the run goes on, and waits for nobody. */
+async function runGoesOn() {
+  const asked = await get(`${run()}/taskInstances`, { state: "awaiting_input", limit: 1 }).catch(() => null);
+  const { state } = asked?.total_entries ? {} : await get(run()).catch(() => ({}));
+  return state === "running" || state === "queued";
+}
+
+async function further(of, page) {
   const who = owner(of.taskId, of.mapIndex);
   for (let more = true; more; ) {
     const answer = await fetch(new URL(unfinishedAddress(of, of.after), document.baseURI)).catch(() => null);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
 from typing import Any, NamedTuple
@@ -228,3 +229,38 @@ def test_the_pages_speak_chinese_to_who_asks_for_it(window, shown):
             assert window.barriers() == []
     finally:
         window.driver.execute_cdp_cmd("Network.setUserAgentOverride", {**settings, "acceptLanguage": "en"})
+
+
+HOSTILE = '=HYPERLINK("https://example.org";"paid")'
+
+
+def test_the_csv_that_is_taken_along_has_every_task_and_no_formula(window, shown, tmp_path):
+    """The formulas are pushed as XCom, which is what an author of a Dag may do; a table program must show them."""
+    other = shown.airflow.run("shoes")
+    for task_id, currency in (("store", "+1"), ("many", "@SUM(A1)"), ("batch", "-2\n=3")):
+        usage = {"cost": -0.25, "currency": currency, "estimate": HOSTILE}
+        shown.airflow.push("shoes", other, task_id, usage=usage, model="\t=1")
+    window.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    window.driver.get_log("browser")  # of the tests before
+    window.open("plugin/qwenimage-spend")
+    with window.frame():
+        window.see("0.5 USD")
+        window.click("#csv")
+    window.wait(lambda: list(tmp_path.glob("spend-*.csv")), "the file")
+    (file,) = tmp_path.glob("spend-*.csv")
+    with file.open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    of = {(row["run_id"], row["task_id"]): row for row in rows}
+    assert len(rows) == len(of) == 5
+    paid = of[shown.run_id, "store"]
+    assert (paid["dag_id"], paid["cost"], paid["currency"]) == ("mugs", "1.6", "CNY")
+    assert paid["estimate"] == "the list of 2026-02-08"
+    assert sorted(row["currency"] for row in rows) == ["'+1", "'-2\n=3", "'@SUM(A1)", "CNY", "USD"]
+    assert [row["estimate"] for row in rows if row["currency"] == "USD"] == [""]
+    assert {row["estimate"] for row in rows if row["cost"] == "-0.25"} == {"'" + HOSTILE}
+    assert {row["model"] for row in rows} == {"", "'\t=1"}
+    cells = [cell for row in rows for name, cell in row.items() if name != "cost"]
+    assert [cell for cell in cells if cell[:1] in tuple("=+-@\t\r\n")] == []
+    assert window.complaints() == []

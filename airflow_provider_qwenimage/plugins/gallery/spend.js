@@ -101,7 +101,7 @@ function tell(found) {
 }
 
 /** A table program must not take a cell for a formula. */
-const cell = (value) => `"${String(value ?? "").replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
+const cell = (value) => `"${String(value ?? "").replace(/^(?=[=+\-@\t\r\n])/, "'").replaceAll('"', '""')}"`;
 
 function csv() {
   const names = ["day", "dag_id", "run_id", "task_id", "model", "cost", "currency", "estimate"];

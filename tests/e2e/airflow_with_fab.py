@@ -33,6 +33,8 @@ _ROLES = {
     "batch": [("can_read", "DAG:batch"), *_READS],
     "least": [("can_read", "DAG:pictures"), ("can_read", "XComs")],
     "half": [("can_read", "DAG:pictures"), ("can_edit", "HITL Detail")],
+    "looks": [("can_read", "DAG:chosen"), *_READS],
+    "answers": [("can_read", "DAG:chosen"), *_READS, ("can_edit", "DAG:chosen"), ("can_edit", "HITL Detail")],
     "approver": [
         (action, what) for action in ("can_read", "can_edit") for what in ("DAG:pictures", "HITL Detail")
     ],
@@ -53,8 +55,14 @@ class Fab(NamedTuple):
 
 
 @contextmanager
-def running_fab(home: Path, simulator: Simulator, s3: LocalS3) -> Iterator[Fab]:
-    """Run the Dags of the gallery's tests, and the API server while the block runs."""
+def running_fab(
+    home: Path, simulator: Simulator, s3: LocalS3, *, beside: Sequence[str] = ()
+) -> Iterator[Fab]:
+    """
+    Run the Dags of the gallery's tests, and the API server while the block runs.
+
+    :param beside: further components, as the command line names them; without them no task runs any more.
+    """
     url = f"http://127.0.0.1:{free_port()}"
     gateway = connection(simulator.base("tokenhot"), simulator.state.settings.key, gateway="tokenhot")
     environ = of_an_airflow(url, dags=DAGS, home=home) | {
@@ -63,14 +71,15 @@ def running_fab(home: Path, simulator: Simulator, s3: LocalS3) -> Iterator[Fab]:
         "AIRFLOW_CONN_QWENIMAGE_DEFAULT": gateway,
     }
     _prepare(environ, home, s3)
-    server = Component((sys.executable, "-m", "airflow", "api-server"), log=home / "log", environ=environ)
-    server.start()
-    try:
+    with ExitStack() as opened:
+        for name in ("api-server", *beside):
+            started = Component((sys.executable, "-m", "airflow", name), log=home / name, environ=environ)
+            started.start()
+            opened.callback(started.stop)
+            if name == "api-server":
+                server = started
         eventually(lambda: _is_up(server, url), "the API server", server.log.read_text, patience=120)
-        with ExitStack() as opened:
-            yield _with_users(url, s3, opened)
-    finally:
-        server.stop()
+        yield _with_users(url, s3, opened)
 
 
 def _prepare(environ: dict[str, str], home: Path, s3: LocalS3) -> None:

@@ -18,6 +18,9 @@ const buttons = ["all", "none", "answer"].map(find);
 const [all, none, send] = buttons;
 const me = { taskId: scope.taskId, mapIndex: scope.mapIndex };
 
+const AGAIN = 3000; // milliseconds until the task is asked what counted
+const CONFIRMING = 20; // times
+
 let asked = null; // the question, null where it cannot be read
 let choice = null;
 let tiles = null;
@@ -51,14 +54,27 @@ function close(...before) {
   choice.close();
 }
 
+/** Airflow may take both of two answers of one moment, and goes on with one: which one counted the task tells. */
+async function confirm(sent, times = CONFIRMING) {
+  const told = await value(me, "approval").catch(() => null);
+  if (told?.state !== "answered") {
+    setTimeout(() => times > 1 && confirm(sent, times - 1), AGAIN);
+  } else if (JSON.stringify(told.approved) !== JSON.stringify(sent.approved)) {
+    say(t("answeredAlready"));
+    choice.restore({ chosen: told.approved, rejected: choice.uris.filter((uri) => !told.approved.includes(uri)).map((uri) => [uri, ""]) });
+  }
+}
+
 async function submit() {
   isSending = true;
   report();
+  const sent = choice.answer;
   try {
-    await answer(asked, choice.answer);
+    await answer(asked, sent);
     forget(asked.created);
     asked = await question();
     close();
+    confirm(sent);
   } catch (error) {
     const words = error instanceof Refused ? error.message : t("failedReading");
     say(words);

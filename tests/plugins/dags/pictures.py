@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from airflow_provider_qwenimage.operators.approval import QwenImageApprovalOperator
 from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
 from airflow_provider_qwenimage.transfers.qwenimage_to_s3 import QwenImageToS3Operator
@@ -26,6 +27,10 @@ for name in ("pictures", "secrets"):
             ti.xcom_push(key="approval", value={"state": "asked", "minimum": 1, "maximum": None, "count": 2})
 
         pick(store.output["stored"])
+
+# Waits for a person.
+with DAG("chosen", schedule=None):
+    QwenImageApprovalOperator(task_id="pick", images="s3://gallery/pictures/", subject="Which of the two?")
 
 # Pushes its manifest only.
 with DAG("batch", schedule=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -24,6 +24,10 @@ THUMBNAILS = """return performance.getEntriesByType('resource').map((it) => new 
 FOCUSED = """const tile = document.activeElement.closest('#grid > li');
 return tile && Number(tile.getAttribute('aria-posinset'))"""
 STATE = "return document.querySelector(`#grid > li[aria-posinset='${arguments[0]}']`)?.dataset.state"
+CUT_OFF = """const inside = (box, all) => box.right <= all.right + 1 && box.bottom <= all.bottom + 1;
+return [...document.querySelectorAll('#grid > li')].flatMap((tile) => [...tile.querySelectorAll('button, textarea, p')]
+  .filter((it) => !inside(it.getBoundingClientRect(), tile.getBoundingClientRect()) || it.matches('button') && it.scrollWidth > it.clientWidth)
+  .map((it) => `${it.className} ${it.textContent}`))"""
 SEEN = """const box = document.querySelector(arguments[0]).getBoundingClientRect();
 const at = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
 return box.top >= 0 && box.bottom <= innerHeight && at?.closest(arguments[0]) !== null"""
@@ -146,6 +150,22 @@ def test_one_is_zoomed_and_two_far_apart_are_compared(page):
     page.wait(lambda: ask(page, FOCUSED) == COUNT, "the focus to come back")
     held = "return document.querySelectorAll('#grid [aria-pressed=\"true\"]').length"
     assert ask(page, held) == 0
+
+
+@pytest.mark.parametrize("width", [1360, 700, 400])
+def test_a_tile_has_room_for_all_that_is_in_it(browser, run, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        query = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": "pick"}
+        browser.open(f"qwenimage/gallery?{urlencode(query)}")
+        browser.see("0 of 320 chosen")
+        browser.find("#grid .picture").send_keys("x", Keys.ESCAPE)
+        assert ask(browser, CUT_OFF) == []
+        assert ask(browser, "return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.driver.execute_script("sessionStorage.clear()")
 
 
 def test_all_of_them_are_chosen_and_answered_from_the_end(page, airflow, run):

@@ -6,11 +6,12 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import tomllib
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PROJECT = tomllib.loads((Path(__file__).parent.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+UV = Path(sys.executable).with_name("uv")
 # Licences whose terms everything under Apache-2.0 may be installed beside; a new one is looked at before it is added.
 KNOWN = re.compile(
     r"Apache|BSD|MIT|ISC|Artistic|PSF|Python-2\.0|Python Software Foundation|MPL|Mozilla|HPND|Unlicense|CC0|0BSD|Zlib|LGPL|Lesser General",
@@ -31,8 +32,10 @@ def licence_problems(python: Path, folder: Path) -> list[str]:
     :param folder: where both are written.
     """
     sbom = folder / "sbom.cdx.json"
-    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--of", "JSON"]
-    subprocess.run([*command, "--output-file", str(sbom), str(python)], check=True)
+    (cyclonedx,) = PROJECT["dependency-groups"]["sbom"]
+    command = [UV, "tool", "run", "--quiet", "--from", cyclonedx, "cyclonedx-py", "environment"]
+    written = ["--output-reproducible", "--of", "JSON", "--output-file", sbom]
+    subprocess.run([*command, *written, python], check=True)
     components = json.loads(sbom.read_text(encoding="utf-8"))["components"]
     rows = sorted((each["name"], each["version"], licence(each)) for each in components)
     head = "| package | version | licence |\n|---|---|---|\n"

@@ -142,13 +142,32 @@ def qwenimage_connection(request: pytest.FixtureRequest) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def moto_s3(qwenimage_s3: S3Server) -> LocalS3:
+def _quick_clients() -> Iterator[None]:
+    """
+    Let each new S3 client cost a hundredth of a second and not half of one.
+
+    botocore reads megabytes of JSON for each session, and Airflow opens one per client: here they read it once. To name
+    its caller in the User-Agent, Airflow's hook looks up the module of each frame of the stack, and pytest's is deep.
+    """
+    import functools
+
+    import botocore.session
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        patched.setattr(AwsGenericHook, "_get_caller", lambda _hook: "Unknown")
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto_s3(_quick_clients: None, qwenimage_s3: S3Server) -> LocalS3:
     """An S3 server in memory that honours conditional writes: the one of users' tests."""
     return LocalS3(**vars(qwenimage_s3))
 
 
 @pytest.fixture(scope="session")
-def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
+def rclone_s3(_quick_clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
     """An S3 server that keeps plain files and ignores conditional writes."""
     folder = tmp_path_factory.mktemp("rclone")
     with serving(folder / "buckets", log=folder / "rclone.log") as server:

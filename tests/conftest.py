@@ -117,8 +117,9 @@ def dag() -> DAG:
 
 @pytest.fixture
 def simulator(qwenimage_simulator: Simulator) -> Simulator:
-    """The simulator of users' tests, with a key that a test can look for where it must not be."""
+    """The simulator of users' tests, with a key that a test can look for where it must not be, and with short jobs."""
     qwenimage_simulator.state.settings.key = SIMULATOR_KEY
+    qwenimage_simulator.state.settings.job_seconds = 0.2  # the gateways' own seconds would be waited for
     return qwenimage_simulator
 
 

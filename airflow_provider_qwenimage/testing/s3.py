@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,17 +38,22 @@ class S3Server:
         return json.dumps(fields)
 
     def client(self) -> Any:
-        """Return a boto3 client for it."""
-        import boto3
+        """Return the boto3 client for it: one for all, also for threads."""
+        return _client(self.url, self.access_key, self.secret_key, self.verify)
 
-        return boto3.client(  # type: ignore[no-untyped-call]
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            verify=self.verify,
-        )
+
+@cache  # to make one costs as much as many tests
+def _client(url: str, access_key: str, secret_key: str, verify: str | None) -> Any:
+    import boto3
+
+    return boto3.client(  # type: ignore[no-untyped-call]
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        verify=verify,
+    )
 
 
 @contextmanager

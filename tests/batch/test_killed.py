@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from harness.processes import scripts
+from harness.processes import scripts, wait_until
 
 COUNT, AT_ONCE = 40, 4
 SCRIPT = Path(__file__).parent / "campaign.py"
@@ -28,16 +26,8 @@ def worker(prefix, s3):
         yield start
 
 
-def wait_until(process, reached):
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
 def kill_when(process, reached):
-    wait_until(process, reached)
+    wait_until(reached, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -95,7 +85,7 @@ def test_a_task_told_to_stop_begins_nothing_more_and_keeps_what_is_under_way(
     qwenimage_connection("tokenhot")
     gateway.state.settings.latency = 0.6
     process = worker()
-    wait_until(process, lambda: gateway.state.posts >= COUNT * 0.2)
+    wait_until(lambda: gateway.state.posts >= COUNT * 0.2, process)
 
     process.send_signal(signal.SIGTERM)
     stopped = ended(process)

@@ -10,13 +10,14 @@ import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.supervisor import (
     InProcessSupervisorComms,
     InProcessTestSupervisor,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.triggers.base import BaseTrigger
+
+# The runner makes one for each template field of each try: a fifteenth of the suite's time.
+task_runner.TypeAdapter = cache(task_runner.TypeAdapter)
 
 TRIGGER_FAILED = "__fail__"  # airflow.sdk.bases.operator.TRIGGER_FAIL_REPR
 

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,3 +38,14 @@ def scripts(script: Path, *, path: Path) -> Iterator[Callable[[list[Any]], subpr
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+
+def wait_until(reached: Callable[[], bool], *processes: subprocess.Popen[Any]) -> None:
+    """Return when ``reached()`` says so; the processes must live till then, and have this machine for themselves."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        with suppress(subprocess.TimeoutExpired):
+            processes[0].wait(0.001)

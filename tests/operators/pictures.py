@@ -61,7 +61,7 @@ def served(files):
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
     server.files, server.asked = files, []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", server.asked

@@ -310,7 +310,7 @@ class FailedJobs(BaseHTTPRequestHandler):
 def failing_jobs(code):
     server = ThreadingHTTPServer(("127.0.0.1", 0), FailedJobs)
     server.posts, server.code = 0, code
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server

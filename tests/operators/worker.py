@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -14,6 +12,7 @@ import httpx
 from airflow_provider_qwenimage.operators.qwenimage import QwenImageGenerateOperator
 from harness import InMemoryAirflow
 from harness.execution_api import ExecutionApi
+from harness.processes import wait_until
 
 
 class KeptApi(ExecutionApi):
@@ -36,11 +35,7 @@ class KeptApi(ExecutionApi):
 
 
 def kill_when(processes, reached):
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert all(process.poll() is None for process in processes), processes[0].communicate()
-        assert time.monotonic() < deadline
-        os.sched_yield()
+    wait_until(reached, *processes)
     for process in processes:
         process.send_signal(signal.SIGKILL)
         process.wait()

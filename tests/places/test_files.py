@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from airflow_provider_qwenimage.operators.batch import QwenImageBatchOperator
 from airflow_provider_qwenimage.plugins import serving
 from airflow_provider_qwenimage.storage.files import Files
 from harness import InMemoryAirflow
-from harness.processes import scripts
+from harness.processes import scripts, wait_until
 from store.file_server import png
 
 SCRIPT = Path(__file__).parent.parent / "batch" / "campaign.py"
@@ -63,11 +62,7 @@ def ended(process):
 
 def test_after_kill_9_at_70_percent_a_retry_pays_for_what_is_missing(folder, simulator, worker):
     killed = worker()
-    deadline = time.monotonic() + 60
-    while simulator.state.posts < COUNT * 0.7:
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        os.sched_yield()
+    wait_until(lambda: simulator.state.posts >= COUNT * 0.7, killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert "manifest.json" not in folder.names()

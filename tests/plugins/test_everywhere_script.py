@@ -75,7 +75,7 @@ def told(tmp_path):
         shutil.copy(name, tmp_path)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     server = ThreadingHTTPServer(("127.0.0.1", 0), Rest)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
 
     def run(script, xcoms):

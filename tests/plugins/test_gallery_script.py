@@ -75,7 +75,7 @@ def collected(tmp_path):
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "run.js").write_text(SCRIPT)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Rest)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
 
     def run(xcoms, page="gallery?dag_id=d&run_id=r", *, tasks=(), journal=None):

@@ -29,8 +29,9 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(READY)
 	@$(RUN) -m demo $(ARGS)
 
+# Each worker begins with a half, so that what a folder's tests share is started once and not in both.
 test: $(READY)
-	$(RUN) -m pytest -n 2 $(COVERAGE) $(ARGS)
+	$(RUN) -m pytest -n 2 --dist worksteal $(COVERAGE) $(ARGS)
 
 test-e2e: $(VENV)/.e2e
 	@.ci/packages exiftool

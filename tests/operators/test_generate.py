@@ -25,6 +25,7 @@ def test_every_gateway_returns_a_list_of_urls_and_pushes_the_keys(simulator, qwe
         model="qwen-image-plus",
         size="1328*1328",
         seed=0,
+        poll_interval=0.05,
         qwenimage_conn_id=conn_id,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -88,8 +89,11 @@ def pages() -> None:
         ]
         shelf.push("mugs", run, "store", stored=[*stored, *more])
         task = f"dags/mugs/runs/{quote(run, safe='')}/tasks/store"
+        browser.open(f"{task}/details")
+        before = _api_server()
         originals = sum(map(len, wholes)) / len(wholes) * _TAB
         _tab(browser, task, originals)
+        _scrolled(browser, before)
         small = [{**image, "prompt": "a mug"} for image in stored[:_SET]]
         for _ in range(_RUNS):
             shelf.push("shoes", shelf.run("shoes"), "store", stored=small)
@@ -162,6 +166,26 @@ def _tab(browser: Any, task: str, originals: float) -> None:
         f"| the first picture | {one:.2f} | {one / page:.2f} |\n| all that are seen | {all_:.2f} | {all_ / page:.2f} |"
     )
     print(f"\nBytes until then: {sent / 1e6:.2f} MB, {sent / originals:.4%} of the originals")
+
+
+def _scrolled(browser: Any, before: float) -> None:
+    """Look through the whole tab, then at what the API server has taken for it."""
+    browser.driver.switch_to.frame(browser.driver.find_element("css selector", "iframe"))
+    page = "const page = document.scrollingElement; "
+    while browser.driver.execute_script(
+        page + "const at = page.scrollTop; page.scrollBy(0, innerHeight); return page.scrollTop > at"
+    ):
+        time.sleep(0.3)
+    browser.driver.switch_to.default_content()
+    print(f"\nThe API server took {_api_server() - before:.0f} MiB more than before its first thumbnail.")
+
+
+def _api_server() -> float:
+    """Return the MiB of the API server and of the processes it started; what they share counts once."""
+    ours = psutil.Process().children(recursive=True)
+    servers = [one for one in ours if re.search("api.server", " ".join(one.cmdline()))]
+    every = {*servers, *(child for one in servers for child in one.children(recursive=True))}
+    return sum(one.memory_full_info().pss for one in every) / 2**20
 
 
 def _library(browser: Any) -> None:

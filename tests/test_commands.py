@@ -86,9 +86,9 @@ def test_every_extra_is_declared():
 
 @pytest.mark.parametrize(("page", "text"), [each for each in BLOCKS if "export AIRFLOW_CONN_" in each[1]])
 def test_every_connection_that_is_exported_is_one(page, text, monkeypatch):
-    told = subprocess.run(
-        ["bash", "-c", f"{text.replace('…', 'x')}\nenv -0"], check=True, capture_output=True, text=True
-    )
+    command = ["bash", "-c", f"{text.replace('…', 'x')}\nenv -0"]
+    only_its_own = {"PATH": os.environ["PATH"]}
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=only_its_own)
     exported = [each.partition("=") for each in told.stdout.split("\0") if each.startswith("AIRFLOW_CONN_")]
     assert exported
     for name, _, connection in exported:

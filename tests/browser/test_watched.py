@@ -94,3 +94,15 @@ def test_a_run_is_followed_from_its_first_task_to_its_last(airflow, browser):
         browser.wait(lambda: len(pictures(browser)) == 7 and all(pictures(browser)), "all pictures")
         assert browser.driver.execute_script(LOADED) == opened
     assert browser.complaints() == []
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_tab_of_an_approval_becomes_the_question_once_it_asks(airflow, browser):
+    run = airflow.trigger("watch_question")
+    airflow.wait_for_task(run, "generate", "running")
+    open_tab(browser, run, "pick")
+    with browser.frame():
+        browser.see("This task has not ended.")
+        browser.wait(lambda: "Is it this one?" in browser.text(), "the question")
+        browser.wait(lambda: len(pictures(browser)) == 1 and all(pictures(browser)), "what it asks about")
+    assert browser.complaints() == []

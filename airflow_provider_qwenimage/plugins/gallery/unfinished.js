@@ -4,10 +4,11 @@
 import { forEach, get, run, tasks } from "./api.js";
 import { t } from "./language.js";
 import { plain } from "./plain.js";
-import { owner, unfinishedAddress } from "./scope.js";
+import { owner, scope, unfinishedAddress } from "./scope.js";
 
 const JOURNAL = /^QwenImage(Batch|CampaignShard)Operator$/;
-const ASKING = "QwenImageApprovalOperator"; // waits for a person, and stores nothing
+const ASKING = "QwenImageApprovalOperator"; // waits for a person, and stores nothing; its own tab becomes the question
+const ASKED = new Set(["awaiting_input", "deferred"]);
 const GOING = new Set(["running", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "queued", "scheduled"]);
 const same = (one) => (other) => one.taskId === other.taskId && one.mapIndex === other.mapIndex;
 
@@ -31,6 +32,10 @@ export async function follow(running, page) {
     return running; // Airflow does not answer
   }
   const going = (await goOn(found)).map((of) => Object.assign(running.find(same(of)) ?? { after: 0, summed: false }, of));
+  if (scope.taskId && found.some((of) => of.operator === ASKING && ASKED.has(of.state))) {
+    location.reload();
+    return running;
+  }
   if (!running.every((of) => going.some(same(of)))) {
     return null;
   }
@@ -43,7 +48,7 @@ const silent = (page) => ({ ...page, note: () => {} });
 
 /** Those that are still to store something. */
 async function goOn(found) {
-  const storing = found.filter((of) => of.operator !== ASKING);
+  const storing = found.filter((of) => of.operator !== ASKING || scope.taskId);
   const waiting = storing.filter((of) => !of.state);
   const comes = waiting.length > 0 && (await runGoesOn());
   return storing.filter((of) => GOING.has(of.state) || (comes && !of.state));

@@ -64,3 +64,13 @@ with DAG("watch_tasks", schedule=None):
         task_id="publish", images=generate.output["stored"], s3_prefix=BUCKET + "/published/{{ run_id }}/"
     )
     generate >> sequence >> publish
+
+with DAG("watch_question", schedule=None):
+    made = QwenImageGenerateOperator(
+        task_id="generate",
+        prompt="a mug to choose",
+        model="qwen-image-plus",
+        persist_to=BUCKET + "/asked/{{ run_id }}/",
+        qwenimage_conn_id=GATEWAY,
+    )
+    QwenImageApprovalOperator(task_id="pick", subject="Is it this one?", images=made.output["stored"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -158,6 +160,44 @@ def test_a_redirect_is_not_followed(exchange, server):
 
     assert exchange(server.url).status == 307
     assert len(server.heard) == 1
+
+
+FIRST = """
+import asyncio, encodings.idna, sys  # a worker has looked up a host before
+from airflow_provider_qwenimage.transport import Endpoint, arun, run
+from airflow_provider_qwenimage.wire.protocol import Call
+
+def one():
+    return (yield Call("POST", "/v1/images/generations", json={}, billable=True))
+
+def told(loaded):
+    print(*sorted(set(sys.modules) - loaded))
+
+async def awaited(endpoint):
+    async with endpoint.async_client() as client:
+        loaded = set(sys.modules)
+        await arun(client, one())
+        told(loaded)
+
+endpoint = Endpoint(sys.argv[1], None)
+if sys.argv[2] == "async":
+    asyncio.run(awaited(endpoint))
+else:
+    with endpoint.client() as client:
+        loaded = set(sys.modules)
+        run(client, one())
+        told(loaded)
+"""
+
+
+@pytest.mark.parametrize("driver", ["sync", "async"])
+def test_the_first_request_loads_nothing_so_it_leaves_at_its_moment(server, driver):
+    server.answers = [answer(200, b"{}")]
+
+    command = [sys.executable, "-c", FIRST, server.url, driver]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert ran.stdout.split() == []
 
 
 def test_a_cookie_is_kept_for_no_later_request(server):

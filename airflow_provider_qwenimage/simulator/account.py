@@ -59,22 +59,22 @@ class Accounts:
         self._passed: Counter[str] = Counter()
         self._most_running = 0
 
-    def submit(self, key: str, model: str) -> None:
+    def submit(self, key: str, model: str, *, at: float) -> None:
         """Let a submission pass, which then is under way.
 
+        :param at: when it arrived, by the monotonic clock; what reading it took does not count.
         :raises RefusedError: it is one too many, in the vendor's words.
         """
-        now = time.monotonic()
         with self._lock:
             own = [(self._use(key, None), self._settings.limits), (self._use(key, model), self._of(model))]
             for use, bounds in own:
                 for name in ("requests_per_second", "requests_per_minute"):
-                    self._rate(use.submitted, name, bounds, now)
+                    self._rate(use.submitted, name, bounds, at)
                 if use.running + self._open(use) >= bounds.get("concurrency", float("inf")):
                     self._refused["concurrency"] += 1
                     raise refused("allocation")
             for use, _ in own:
-                use.submitted.append(now)
+                use.submitted.append(at)
                 use.running += 1
             self._passed["requests"] += 1
             self._most_running = max(self._most_running, own[0][0].running + self._open(own[0][0]))

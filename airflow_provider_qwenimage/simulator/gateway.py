@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class Gateway:
 
     async def generate(self, request: Request, answer: Answer) -> ASGIApp:
         """Take a request from arrival to the images, then `answer` it."""
-        request_id = str(uuid.uuid4())
+        request_id, arrived = str(uuid.uuid4()), time.monotonic()
         self.state.count(self.row.name, "posts")
         try:
             body = await body_of(request)
@@ -83,7 +84,7 @@ class Gateway:
                     return spoilt
                 return await self.reply(kept, armed, request_id)
             key = request.headers.get("authorization", "")
-            self.state.accounts.submit(key, ask.model)
+            self.state.accounts.submit(key, ask.model, at=arrived)
         except RefusedError as error:
             return self.refusal(error.refusal, request_id)
         try:

@@ -91,8 +91,7 @@ class Endpoint:
 
     def async_client(self, *, max_connections: int = 100) -> httpx.AsyncClient:
         """Open a client for ``arun``; the caller closes it."""
-        limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-        return _AsyncClient(**self._options(), limits=limits)
+        return self.async_clients(max_connections, each=max_connections)[0]
 
     def async_clients(self, connections: int, *, each: int = 8) -> tuple[httpx.AsyncClient, ...]:
         """
@@ -102,6 +101,8 @@ class Endpoint:
 
         :param each: connections of one client.
         """
+        import anyio._backends._asyncio  # noqa: F401 - the first request would load it, and leave after its moment
+
         options = self._options()
         options["verify"] = httpx.create_ssl_context(verify=options["verify"])  # read once for all
         limits = httpx.Limits(max_connections=each, max_keepalive_connections=each)

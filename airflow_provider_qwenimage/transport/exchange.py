@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing, closing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
@@ -132,15 +133,15 @@ class RunningFlow(Generic[Step, Value]):
 
     def answer(self, reply: Any) -> None:
         """Go on with what came of the step."""
-        try:
-            self.step = self._flow.send(reply)
-        except StopIteration as stop:
-            self.step, self.value = None, stop.value
+        self._advance(self._flow.send, reply)
 
     def fail(self, failure: BaseException) -> None:
         """Go on with what broke the step off."""
+        self._advance(self._flow.throw, failure)
+
+    def _advance(self, resume: Callable[[Any], Step], what: Any) -> None:
         try:
-            self.step = self._flow.throw(failure)
+            self.step = resume(what)
         except StopIteration as stop:
             self.step, self.value = None, stop.value
 
@@ -151,13 +152,10 @@ def _exchange(client: httpx.Client, call: Call) -> Reply:
     with Deadline(seconds) as deadline:
         request.extensions |= HEEDED
         try:
-            response = client.send(request, stream=True)
-            try:
+            with closing(client.send(request, stream=True)) as response:
                 body.begin(response)
                 for chunk in response.iter_raw():
                     body.add(chunk)
-            finally:
-                response.close()
         except httpx.HTTPError as error:
             body.break_off(_late(seconds) if deadline.passed else error, client)
     return body.reply(client)
@@ -167,14 +165,10 @@ async def _aexchange(client: httpx.AsyncClient, call: Call) -> Reply:
     body, request = _Body(call), _request(client, call, _apieces)
     seconds = longest(request)
     try:
-        async with asyncio.timeout(seconds):
-            response = await client.send(request, stream=True)
-            try:
-                body.begin(response)
-                async for chunk in response.aiter_raw():
-                    body.add(chunk)
-            finally:
-                await response.aclose()
+        async with asyncio.timeout(seconds), aclosing(await client.send(request, stream=True)) as response:
+            body.begin(response)
+            async for chunk in response.aiter_raw():
+                body.add(chunk)
     except TimeoutError:
         body.break_off(_late(seconds), client)
     except httpx.HTTPError as error:

@@ -6,8 +6,9 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
+
+from harness.processes import wait_for_port
 
 
 def program():
@@ -36,15 +37,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
         )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.01)
-            else:
-                return
-        raise RuntimeError("redis-server did not start")
+        wait_for_port(self.port, self._process, seconds=30)
 
     def kill(self):
         """End it at once, and its memory with it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-import time
 from collections import Counter
 from datetime import timedelta
 from types import SimpleNamespace
@@ -24,6 +23,7 @@ from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.store import ImageStore
 from batch.conftest import prompts
 from harness import InMemoryAirflow
+from harness.processes import wait_until
 from store.file_server import png
 
 DEFAULTS = {"model": "qwen-image-plus"}
@@ -59,10 +59,7 @@ def test_of_two_runs_at_one_prefix_one_stops_and_nothing_is_paid_twice(gateway, 
 
     first = threading.Thread(target=run, args=("one",))
     first.start()
-    deadline = time.monotonic() + 30
-    while gateway.state.posts < 6:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: gateway.state.posts >= 6, seconds=30)
     second = threading.Thread(target=run, args=("two",))
     second.start()
     first.join(60)

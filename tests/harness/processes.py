@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,12 +42,21 @@ def scripts(script: Path, *, path: Path) -> Iterator[Callable[[list[Any]], subpr
             process.communicate()
 
 
-def wait_until(reached: Callable[[], bool], *processes: subprocess.Popen[Any]) -> None:
+def wait_until(reached: Callable[[], bool], *processes: subprocess.Popen[Any], seconds: float = 120) -> None:
     """Return when ``reached()`` says so; the processes must live till then, and have this machine for themselves."""
-    deadline = time.monotonic() + 120
+    deadline, pause = time.monotonic() + seconds, threading.Event()
     while not reached():
         for process in processes:
             assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        with suppress(subprocess.TimeoutExpired):
-            processes[0].wait(0.001)
+        pause.wait(0.001)
+
+
+def wait_for_port(port: int, server: subprocess.Popen[Any], *, seconds: float = 120) -> None:
+    """Return when somebody listens there, which is the ``server``."""
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, server, seconds=seconds)

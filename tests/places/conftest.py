@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_qwenimage.storage.prefix import Bucket
 from airflow_provider_qwenimage.storage.s3 import S3
-from harness.processes import wait_until
+from harness.processes import wait_for_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,7 +177,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [program, "--blobPort", str(port), "--location", folder, "--skipApiVersionCheck", "--silent"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _until_it_listens(port, server)
+        wait_for_port(port, server)
         from azure.storage.blob import BlobServiceClient
 
         BlobServiceClient.from_connection_string(told).create_container("images")
@@ -185,11 +185,3 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
-
-
-def _until_it_listens(port: int, server: subprocess.Popen[bytes]) -> None:
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(listens, server)

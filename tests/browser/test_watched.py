@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
@@ -25,6 +26,15 @@ def open_tab(browser, run, task_id):
     browser.open(f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/tasks/{task_id}/plugin/qwenimage")
 
 
+@contextmanager
+def looking(browser):
+    """Look into the tab, which is not loaded anew meanwhile."""
+    with browser.frame():
+        opened = browser.driver.execute_script(LOADED)
+        yield
+        assert browser.driver.execute_script(LOADED) == opened
+
+
 def summary(browser):
     return browser.driver.execute_script(SUMMARY)
 
@@ -42,8 +52,7 @@ def test_a_batch_shows_each_image_as_it_is_stored_and_then_all_of_them(airflow, 
     run = airflow.trigger("watch_batch")
     airflow.wait_for_task(run, "campaign", "running")
     open_tab(browser, run, "campaign")
-    with browser.frame():
-        opened = browser.driver.execute_script(LOADED)
+    with looking(browser):
         browser.wait(lambda: 0 < count(browser) < 8 and "so far" in summary(browser), "the first images")
         first = count(browser)
         browser.wait(lambda: len(pictures(browser)) >= first and all(pictures(browser)), "their pictures")
@@ -57,7 +66,6 @@ def test_a_batch_shows_each_image_as_it_is_stored_and_then_all_of_them(airflow, 
         focused = "return document.activeElement.closest('#grid > li')?.getAttribute('aria-posinset')"
         assert browser.driver.execute_script(focused) == "1"  # its card is the one that was clicked
         assert browser.find("#manifest").is_displayed()
-        assert browser.driver.execute_script(LOADED) == opened
     assert airflow.wait_for(run) == "success"
     assert browser.complaints() == []
 
@@ -68,8 +76,7 @@ def test_any_task_says_that_it_has_not_ended_and_shows_its_images_when_it_has(ai
     airflow.wait_for_task(run, "generate", "running")
     for task_id, images in (("generate", 2), ("sequence", 3), ("publish", 2)):
         open_tab(browser, run, task_id)
-        with browser.frame():
-            opened = browser.driver.execute_script(LOADED)
+        with looking(browser):
             browser.wait(lambda: "so far" in summary(browser) or count(browser), "the first reading")
             if count(browser) == 0:
                 browser.see("This task has not ended.")
@@ -77,7 +84,6 @@ def test_any_task_says_that_it_has_not_ended_and_shows_its_images_when_it_has(ai
             browser.wait(lambda images=images: len(pictures(browser)) == images, f"images of {task_id}")
             browser.wait(lambda: all(pictures(browser)), f"pictures of {task_id}")
             browser.wait(lambda: "so far" not in summary(browser), "the end")
-            assert browser.driver.execute_script(LOADED) == opened
     assert airflow.wait_for(run) == "success"
     assert browser.complaints() == []
 
@@ -86,13 +92,11 @@ def test_any_task_says_that_it_has_not_ended_and_shows_its_images_when_it_has(ai
 def test_a_run_is_followed_from_its_first_task_to_its_last(airflow, browser):
     run = airflow.trigger("watch_tasks")
     browser.open(f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/qwenimage-run")
-    with browser.frame():
-        opened = browser.driver.execute_script(LOADED)
+    with looking(browser):
         browser.see("This run has not ended.")
         browser.wait(lambda: count(browser) > 0 and "so far" in summary(browser), "the first images")
         browser.wait(lambda: count(browser) == 7 and "so far" not in summary(browser), "all of them")
         browser.wait(lambda: len(pictures(browser)) == 7 and all(pictures(browser)), "all pictures")
-        assert browser.driver.execute_script(LOADED) == opened
     assert browser.complaints() == []
 
 

@@ -1,7 +1,7 @@
 // What is known of an image that is looked at in full size; of several side by side, their names.
 
 import { copied } from "./chosen.js";
-import { element } from "./element.js";
+import { button, element } from "./element.js";
 import { facts, nameOf } from "./facts.js";
 import { t } from "./language.js";
 import { downloadAddress } from "./scope.js";
@@ -21,8 +21,7 @@ function all(image) {
   for (const [name, value] of facts(image)) {
     details.append(element("dt", { textContent: name }), element("dd", { textContent: String(value) }));
   }
-  const copy = element("button", { type: "button", textContent: t("copyUri") });
-  copy.addEventListener("click", async () => {
+  const copy = button(t("copyUri"), async () => {
     copy.textContent = t((await copied(image.uri)) ? "copied" : "notAllowed");
   });
   const download = element("a", { href: downloadAddress(image.owner, image.uri), download: "", className: "button", textContent: t("download") });

@@ -7,7 +7,7 @@ import { Choice } from "./choice.js";
 import { forget, keep, kept } from "./draft.js";
 import { t, translate } from "./language.js";
 import { plain, text } from "./plain.js";
-import { answer, decided, question } from "./question.js";
+import { answer, decided, draft, question } from "./question.js";
 import { owner, scope } from "./scope.js";
 import { followTheme } from "./theme.js";
 import { Tiles } from "./tiles.js";
@@ -41,7 +41,6 @@ function report() {
   send.disabled = !asked?.isOpen || isSending || Boolean(choice.problem);
 }
 
-
 /** Show how it ended; nothing can be changed then. */
 function close(...before) {
   if (asked.isAnswered) {
@@ -61,7 +60,7 @@ async function confirm(sent, times = CONFIRMING) {
     setTimeout(() => times > 1 && confirm(sent, times - 1), AGAIN);
   } else if (JSON.stringify(told.approved) !== JSON.stringify(sent.approved)) {
     say(t("answeredAlready"));
-    choice.restore({ chosen: told.approved, rejected: choice.uris.filter((uri) => !told.approved.includes(uri)).map((uri) => [uri, ""]) });
+    choice.restore(draft(new Set(told.approved), choice.uris));
   }
 }
 

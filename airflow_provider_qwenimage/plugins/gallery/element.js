@@ -6,4 +6,11 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+/** A button that does `work`. */
+export function button(textContent, work, properties = {}) {
+  const made = element("button", { type: "button", textContent, ...properties });
+  made.addEventListener("click", work);
+  return made;
+}
+
 export const find = (id) => document.getElementById(id);

@@ -90,6 +90,13 @@ function link() {
   }
 }
 
+function nothingYet() {
+  if (running.length > 0) {
+    return [t(scope.taskId ? "taskGoesOn" : "runGoesOn")];
+  }
+  return [t(scope.taskId ? "taskStoredNone" : "runStoredNone"), t("appearHere")];
+}
+
 function report() {
   if (isQuiet) {
     return;
@@ -104,7 +111,7 @@ function report() {
     return;
   }
   if (images.length === 0 && spent.length === 0 && failures.hidden) {
-    say(...(running.length > 0 ? [t(scope.taskId ? "taskGoesOn" : "runGoesOn")] : [t(scope.taskId ? "taskStoredNone" : "runStoredNone"), t("appearHere")]), ...notes);
+    say(...nothingYet(), ...notes);
   } else {
     say(...(images.length > 0 && shown.length === 0 ? [t("noMatch")] : []), ...notes);
   }

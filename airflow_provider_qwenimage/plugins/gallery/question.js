@@ -32,7 +32,11 @@ export async function question() {
 /** An answer as a draft of the choice: what was not approved was rejected. */
 export function decided({ option, input }, uris) {
   const approved = new Set(option === ALL ? uris : option === CHOSEN && Array.isArray(input.approved) ? input.approved : []);
-  const comments = input.comments ?? {};
+  return draft(approved, uris, input.comments ?? {});
+}
+
+/** The draft of a choice that has ended. */
+export function draft(approved, uris, comments = {}) {
   return {
     chosen: uris.filter((uri) => approved.has(uri)),
     rejected: uris.filter((uri) => !approved.has(uri)).map((uri) => [uri, text(comments[uri]) ?? ""]),

@@ -1,6 +1,6 @@
 // An image to choose from: small, with its name, its prompt, and what can be done with it.
 
-import { element } from "./element.js";
+import { button, element } from "./element.js";
 import { nameOf } from "./facts.js";
 import { t } from "./language.js";
 import { thumbnailAddress } from "./scope.js";
@@ -19,8 +19,8 @@ export class Tile {
     this.verdict = new Verdict(choice);
     this.verdict.of(image.uri, name);
     this.picture = this.#picture(name);
-    const zoom = this.#button(t("zoom"), t("openNamed", { name }), () => acts.open(image, this.picture));
-    this.compare = this.#button(t("sideBySide"), t("compareNamed", { name }), () => acts.compare(image, this.picture));
+    const zoom = button(t("zoom"), () => acts.open(image, this.picture), { ariaLabel: t("openNamed", { name }) });
+    this.compare = button(t("sideBySide"), () => acts.compare(image, this.picture), { ariaLabel: t("compareNamed", { name }) });
     this.verdict.reject.after(zoom, this.compare);
     this.#buttons = [this.picture, this.verdict.choose, this.verdict.reject, zoom, this.compare];
     this.item = this.#item(name);
@@ -54,13 +54,6 @@ export class Tile {
     picture.setAttribute("aria-label", t("choose", { name: [name, prompt].filter(Boolean).join(": ") }));
     picture.addEventListener("click", () => this.verdict.choose.click());
     return picture;
-  }
-
-  #button(textContent, label, work) {
-    const made = element("button", { type: "button", textContent });
-    made.setAttribute("aria-label", label);
-    made.addEventListener("click", work);
-    return made;
   }
 
   /** The comment lies on the picture: a tile is of one height, whatever is said of it. */

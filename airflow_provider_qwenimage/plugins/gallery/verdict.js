@@ -1,6 +1,6 @@
 // The two buttons under an image, and the field for what is to be done better.
 
-import { element } from "./element.js";
+import { button, element } from "./element.js";
 import { t } from "./language.js";
 
 export class Verdict {
@@ -10,11 +10,9 @@ export class Verdict {
   /** `name` is what the image is called to those who do not see it. */
   constructor(choice) {
     this.#choice = choice;
-    this.choose = element("button", { type: "button", className: "choose", textContent: t("pick") });
-    this.reject = element("button", { type: "button", className: "reject", textContent: t("reject") });
+    this.choose = button(t("pick"), () => choice.toggle(this.#uri), { className: "choose" });
+    this.reject = button(t("reject"), () => this.turnDown(), { className: "reject" });
     this.comment = element("textarea", { rows: 2, maxLength: 2000, placeholder: t("commentHint"), hidden: true });
-    this.choose.addEventListener("click", () => choice.toggle(this.#uri));
-    this.reject.addEventListener("click", () => this.turnDown());
     this.comment.addEventListener("input", () => choice.say(this.#uri, this.comment.value));
     this.element = element("div", { className: "verdict" }, this.choose, this.reject, this.comment);
   }

@@ -1,17 +1,11 @@
 // Images in full size, one or several side by side, zoomed and moved together. Arrows go on, 1 shows every pixel.
 
-import { element } from "./element.js";
+import { button, element } from "./element.js";
 import { nameOf } from "./facts.js";
 import { t } from "./language.js";
 import { Pane } from "./pane.js";
 
 const CLOSE_ENOUGH = 0.005; // of what can be moved: a place is a whole pixel of each
-
-function button(textContent, work, properties = {}) {
-  const made = element("button", { type: "button", textContent, ...properties });
-  made.addEventListener("click", work);
-  return made;
-}
 
 export class Viewer {
   #caption;
